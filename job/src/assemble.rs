@@ -1,0 +1,236 @@
+//! From settings to the things they name: sources, followers, intake, reader. The registration lines for a new source,
+//! sink or format are here.
+
+use crate::settings::{BoardKind, Settings, SourceKind, TablesKind};
+use crate::video_views::{self, VideoViews};
+use metrics_exporter_prometheus::PrometheusHandle;
+use object_store::ObjectStore;
+use object_store::local::LocalFileSystem;
+use operators::{IntakeSettings, RecordIntake};
+use reader::{Limits, ReaderSettings, Stores};
+use runtime::journal::{Journal, JournalSettings};
+use runtime::{Plan, WindowRules};
+use sinks::{
+    BoardFollower, BoardReadings, BoardSettings, DeadLetterFile, MemoryBoard, PostgresReadings, PostgresTables, RedisReadings, SqliteReadings, SqliteTables,
+    TableReadings, TablesSettings,
+};
+use sources::{DeadLetterProducer, DeadLetterSettings, FileSource, GeneratorSettings, GeneratorSource, JsonDecoder, KafkaSettings, KafkaSource, KafkaStart};
+use std::sync::Arc;
+use std::time::Duration;
+use stream::{Assignment, Clock, EventTime, Fault, Follower, Intake, PartitionState, Source, SystemClock};
+
+/// Settings with everything that is shared by what is built from them.
+pub struct Assembly {
+    /// The settings.
+    pub settings: Settings,
+    /// The clocks of this process.
+    pub clock: Arc<dyn Clock>,
+    /// Boards in memory, shared with the reader.
+    pub memory: MemoryBoard,
+    /// What the generator makes, unless the journal says otherwise.
+    pub generator: Option<GeneratorSettings>,
+}
+
+impl Assembly {
+    /// Nothing is opened yet.
+    pub fn new(settings: Settings) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        Assembly { settings, memory: MemoryBoard::new(clock.clone()), clock, generator: None }
+    }
+
+    fn rules(&self) -> WindowRules {
+        let Settings { windows, rules, retention, .. } = &self.settings;
+        WindowRules { windows: windows.clone(), allowed_lateness: rules.allowed_lateness, retention: retention.clone() }
+    }
+
+    /// The pipeline's settings.
+    pub fn pipeline(&self) -> VideoViews {
+        VideoViews { rules: self.rules(), k: self.settings.k as usize }
+    }
+
+    /// Everything a run is made of.
+    ///
+    /// # Errors
+    /// The state cannot be opened, or a source or sink refuses its settings.
+    pub fn plan(&self, until_end: bool) -> Result<Plan, Fault> {
+        let settings = &self.settings;
+        let store = self.store()?;
+        let mut journal = JournalSettings::new(&settings.name, settings.windows.clone(), settings.rules);
+        journal.retention = settings.retention.clone();
+        journal.retain = settings.retain;
+        let intake = IntakeSettings {
+            rules: settings.rules,
+            windows: settings.windows.clone(),
+            assignment: Assignment::new(settings.workers),
+            clock: self.clock.clone(),
+        };
+        let mapping = settings.event.clone();
+        let new_intake = move |reader: usize, partitions: &[(Arc<str>, PartitionState)]| -> Box<dyn Intake> {
+            Box::new(RecordIntake::new(JsonDecoder::new(mapping.clone()), intake.clone(), reader, partitions))
+        };
+        Ok(Plan {
+            job: settings.name.clone(),
+            workers: settings.workers,
+            source: self.source(&store, &journal, until_end)?,
+            store,
+            journal,
+            semantic: settings.semantic(),
+            rules: self.rules(),
+            followers: self.followers()?,
+            intake: Box::new(new_intake),
+            epoch_interval: settings.epoch_interval,
+            epoch_max_events: settings.epoch_max_events,
+            until_end,
+            start_deadline: Duration::from_secs(30),
+            clock: self.clock.clone(),
+        })
+    }
+
+    fn store(&self) -> Result<Arc<dyn ObjectStore>, Fault> {
+        let path = self.settings.state.join("journal").join(&self.settings.name);
+        let fault = |error: &dyn std::fmt::Display| {
+            Fault::failed(format!("cannot open the journal in {}", path.display()), error, "make job.state a directory this user can write to")
+        };
+        std::fs::create_dir_all(&path).map_err(|error| fault(&error))?;
+        let store = LocalFileSystem::new_with_prefix(&path).map_err(|error| fault(&error))?;
+        Ok(Arc::new(store.with_fsync(true)))
+    }
+
+    fn source(&self, store: &Arc<dyn ObjectStore>, journal: &JournalSettings, until_end: bool) -> Result<Arc<dyn Source>, Fault> {
+        let settings = &self.settings;
+        Ok(match settings.source {
+            SourceKind::Kafka => Arc::new(KafkaSource::new(KafkaSettings {
+                brokers: settings.brokers.clone(),
+                topic: settings.topic.clone(),
+                group: settings.group.clone(),
+                start: match settings.start.as_str() {
+                    "earliest" => KafkaStart::Earliest,
+                    "latest" => KafkaStart::Latest,
+                    instant => KafkaStart::Instant(EventTime::parse(instant).expect("settings were checked")),
+                },
+                properties: settings.properties.clone(),
+                until_end,
+            })?),
+            SourceKind::File => Arc::new(FileSource::new(&settings.file, until_end)),
+            SourceKind::Generator => {
+                // What it makes was fixed when the journal began; a restart goes on with the same events.
+                let begun = Journal::open(store.clone(), journal.clone(), self.clock.clone())?.look()?;
+                match begun {
+                    Some(begun) => Arc::new(GeneratorSource::resume(&begun.genesis.source, self.clock.clone(), until_end)?),
+                    None => {
+                        let generator = self.generator.clone().ok_or_else(|| {
+                            Fault::usage("cannot start the generator", "source.kind = \"generator\" is what `topk demo` runs on", "use `topk demo`, or `topk generate` to a file or topic")
+                        })?;
+                        Arc::new(GeneratorSource::new(generator, self.clock.clone(), until_end))
+                    }
+                }
+            }
+        })
+    }
+
+    fn followers(&self) -> Result<Vec<Box<dyn Follower>>, Fault> {
+        let settings = &self.settings;
+        let mut followers: Vec<Box<dyn Follower>> = Vec::new();
+        match settings.tables {
+            TablesKind::Postgres => followers.push(Box::new(PostgresTables::new(self.tables(), self.clock.clone())?)),
+            TablesKind::Sqlite => {
+                followers.push(Box::new(SqliteTables::new(&settings.sqlite_path, self.tables(), self.clock.clone())?));
+            }
+            TablesKind::None => {}
+        }
+        match settings.board {
+            BoardKind::Redis => followers.push(Box::new(BoardFollower::redis(self.boards(), self.clock.clone())?)),
+            BoardKind::Memory => followers.push(Box::new(BoardFollower::memory(self.memory.clone(), self.boards(), self.clock.clone()))),
+            BoardKind::None => {}
+        }
+        if settings.dead_topic.is_empty() {
+            let source = match settings.source {
+                SourceKind::Kafka => settings.topic.clone(),
+                SourceKind::File => settings.file.display().to_string(),
+                SourceKind::Generator => "generator".to_owned(),
+            };
+            followers.push(Box::new(DeadLetterFile::new(&settings.dead_file, &source)));
+        } else {
+            followers.push(Box::new(DeadLetterProducer::new(DeadLetterSettings {
+                brokers: settings.brokers.clone(),
+                topic: settings.dead_topic.clone(),
+                source_topic: settings.topic.clone(),
+                properties: settings.properties.clone(),
+                every: Duration::ZERO,
+            })?));
+        }
+        Ok(followers)
+    }
+
+    fn tables(&self) -> TablesSettings {
+        let settings = &self.settings;
+        TablesSettings {
+            job: settings.name.clone(),
+            url: settings.postgres_url.clone(),
+            schema: settings.schema.clone(),
+            table_prefix: settings.table_prefix.clone(),
+            key_column: settings.key_column.clone(),
+            words: video_views::words(),
+            windows: settings.windows.clone(),
+            retention: settings.retention.clone(),
+            allowed_lateness: settings.rules.allowed_lateness,
+            k: settings.k,
+            flush_every: settings.flush_every,
+            top_k_every: settings.top_k_every,
+        }
+    }
+
+    fn boards(&self) -> BoardSettings {
+        let settings = &self.settings;
+        BoardSettings {
+            job: settings.name.clone(),
+            url: settings.redis_url.clone(),
+            prefix: settings.redis_prefix.clone(),
+            words: video_views::words(),
+            windows: settings.windows.clone(),
+            retention: settings.retention.clone(),
+            k: settings.k,
+            publish_every: settings.publish_every,
+        }
+    }
+
+    /// What a reader must know.
+    pub fn reader(&self, metrics: PrometheusHandle) -> ReaderSettings {
+        let settings = &self.settings;
+        ReaderSettings {
+            job: settings.name.clone(),
+            words: video_views::words(),
+            windows: settings.windows.clone(),
+            prefix: settings.redis_prefix.clone(),
+            k: settings.k,
+            version: crate::cli::VERSION.to_owned(),
+            render_metrics: Arc::new(move || metrics.render()),
+            limits: Limits::default(),
+        }
+    }
+
+    /// Where a reader reads. `in_process`: boards in memory can be seen.
+    ///
+    /// # Errors
+    /// A store's settings are wrong.
+    pub fn stores(&self, in_process: bool) -> Result<Stores, Fault> {
+        let settings = &self.settings;
+        let boards = match settings.board {
+            BoardKind::Redis => Some(BoardReadings::Redis(RedisReadings::new(&settings.redis_url)?)),
+            BoardKind::Memory if in_process => Some(BoardReadings::Memory(self.memory.clone())),
+            BoardKind::Memory | BoardKind::None => None,
+        };
+        let tables = match settings.tables {
+            TablesKind::Postgres => {
+                let mut tables = self.tables();
+                if !settings.reader_postgres_url.is_empty() {
+                    tables.url = settings.reader_postgres_url.clone();
+                }
+                Some(TableReadings::Postgres(PostgresReadings::new(&tables)?))
+            }
+            TablesKind::Sqlite => Some(TableReadings::Sqlite(SqliteReadings::new(&settings.sqlite_path, &self.tables())?)),
+            TablesKind::None => None,
+        };
+        Ok(Stores { boards: boards.map(|boards| Arc::new(boards) as _), tables: tables.map(|tables| Arc::new(tables) as _) })
+    }
+}

@@ -1,0 +1,45 @@
+//! One verb per file.
+
+mod config;
+mod demo;
+mod generate;
+mod run;
+mod serve;
+
+use crate::cli::{Cli, SettingsArguments, Verb};
+use ::config::{Layers, Loaded};
+use std::process::ExitCode;
+use stream::Fault;
+
+/// Do what was asked.
+///
+/// # Errors
+/// A fault that nobody below could handle.
+pub fn dispatch(cli: Cli) -> Result<ExitCode, Fault> {
+    match cli.verb {
+        Verb::Demo(arguments) => demo::demo(&arguments),
+        Verb::Run(arguments) => run::run(&arguments),
+        Verb::Serve(arguments) => serve::serve(&arguments),
+        Verb::Generate(arguments) => generate::generate(&arguments),
+        Verb::Config { what } => config::config(&what),
+    }
+}
+
+/// Defaults, file, environment and `--set`, in this order; a verb adds its own flags.
+fn layers(arguments: &SettingsArguments) -> Result<Layers, Fault> {
+    let mut layers = Layers::default().environment(std::env::vars_os());
+    if let Some(path) = &arguments.config {
+        layers = layers.file(path);
+    }
+    for set in &arguments.set {
+        let (key, value) = set.split_once('=').ok_or_else(|| {
+            Fault::usage(format!("--set {set} is not understood"), "there is no '=' in it", "write it like --set topk.k=100")
+        })?;
+        layers = layers.flag(&format!("--set {key}"), key.trim(), value.trim());
+    }
+    Ok(layers)
+}
+
+fn loaded(arguments: &SettingsArguments) -> Result<Loaded, Fault> {
+    Ok(layers(arguments)?.load())
+}

@@ -1,0 +1,162 @@
+//! `topk run`: a small parent supervises the job, which runs in a child.
+
+use crate::assemble::Assembly;
+use crate::cli::RunArguments;
+use crate::endpoints::Endpoints;
+use crate::settings::Settings;
+use crate::video_views;
+use crate::{http, logging, supervise};
+use runtime::{Begun, Event, RunTotals, Running, Stop};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::Duration;
+use stream::{Commit, Fault};
+use tokio::signal::unix::{SignalKind, signal};
+
+pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode, Fault> {
+    let mut layers = super::layers(&arguments.settings)?;
+    if let Some(workers) = arguments.workers {
+        layers = layers.flag("--workers", "job.workers", workers);
+    }
+    let settings = Settings::read(&layers.load())?;
+    logging::start();
+    if !supervise::is_child() {
+        return supervise::run();
+    }
+    let assembly = Assembly::new(settings);
+    supervised(&assembly, &Mode { until_end: arguments.until_end, serve: arguments.serve, demo: false })
+}
+
+/// How the job runs in its child.
+pub(super) struct Mode {
+    pub(super) until_end: bool,
+    pub(super) serve: bool,
+    pub(super) demo: bool,
+}
+
+/// The job itself, until it is drained or fails.
+pub(super) fn supervised(assembly: &Assembly, mode: &Mode) -> Result<ExitCode, Fault> {
+    supervise::follow_parent();
+    let metrics = http::record()?;
+    let wrong = |error: std::io::Error| Fault::failed("cannot start the job", error, "check the limits on threads");
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(wrong)?;
+    let ready = Arc::new(AtomicBool::new(false));
+    let settings = &assembly.settings;
+
+    let mut endpoints = Endpoints { pid: std::process::id(), ..Endpoints::default() };
+    let (listener, address) = runtime.block_on(bind(&settings.listen, "the job's health and metrics"))?;
+    endpoints.job = Some(format!("http://{address}"));
+    let own = http::router(metrics.clone(), ready.clone());
+    runtime.spawn(async move { axum::serve(listener, own).await });
+    if mode.serve {
+        let (listener, address) = runtime.block_on(bind(&settings.reader_listen, "the reader"))?;
+        endpoints.reader = Some(format!("http://{address}"));
+        let (reader, stores) = (assembly.reader(metrics), assembly.stores(true)?);
+        runtime.spawn(async move {
+            if let Err(fault) = reader::serve(listener, reader, stores, std::future::pending()).await {
+                tracing::error!(%fault, "the reader ended");
+            }
+        });
+    }
+    endpoints.write(&settings.state)?;
+
+    let started = assembly.clock.monotonic();
+    let pipeline = assembly.pipeline();
+    let running = assembly.plan(mode.until_end)?.start(move |run| video_views::build(run, &pipeline))?;
+    let signalled = Arc::new(AtomicU8::new(0));
+    runtime.spawn(watch_signals(running.stop(), signalled.clone(), ready.clone(), settings.drain_timeout));
+    ready.store(true, Ordering::Release);
+    announce(&running, &endpoints, mode);
+    let commit = wait(&running)?;
+    ready.store(false, Ordering::Release);
+    let totals = running.totals();
+    running.finish();
+    if mode.until_end {
+        summarize(&totals, &commit, settings, (assembly.clock.monotonic() - started).as_secs_f64());
+    } else {
+        tracing::info!(epoch = commit.sequence.0, "drained: everything read is committed and flushed");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn wait(running: &Running) -> Result<Arc<Commit>, Fault> {
+    loop {
+        match running.wait(Duration::from_secs(3600)) {
+            Some(Event::Drained(commit)) => return Ok(commit),
+            Some(Event::Failed(fault)) => return Err(fault),
+            None => {}
+        }
+    }
+}
+
+async fn bind(address: &str, what: &str) -> Result<(tokio::net::TcpListener, SocketAddr), Fault> {
+    let (listener, moved) = reader::bind_or_next(address).await?;
+    let found = listener.local_addr().map_err(|error| Fault::failed("cannot listen", error, "try another address"))?;
+    if moved {
+        eprintln!("{address} is busy: {what} listens on {found} instead");
+    }
+    Ok((listener, found))
+}
+
+/// The first SIGTERM or SIGINT drains; a second one, or the end of `drain_timeout`, leaves now.
+async fn watch_signals(stop: Stop, signalled: Arc<AtomicU8>, ready: Arc<AtomicBool>, drain_timeout: Duration) {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else { return };
+    let mut next = async || {
+        tokio::select! {
+            _ = terminate.recv() => 143,
+            _ = interrupt.recv() => 130,
+        }
+    };
+    let code = next().await;
+    signalled.store(code, Ordering::Release);
+    ready.store(false, Ordering::Release);
+    tracing::info!(?drain_timeout, "draining: reading stops, what is read is committed and flushed; a second signal leaves now");
+    stop.drain();
+    let code = tokio::select! {
+        code = next() => code,
+        () = tokio::time::sleep(drain_timeout) => code,
+    };
+    tracing::error!("leaving before everything was flushed; the journal has what was committed, and the next start goes on from it");
+    std::process::exit(i32::from(code));
+}
+
+fn announce(running: &Running, endpoints: &Endpoints, mode: &Mode) {
+    let Begun { generation, sequence, fresh, consumed } = running.begun;
+    tracing::info!(generation = generation.0, epoch = sequence.0, fresh, consumed, "the job runs");
+    if mode.demo {
+        if let Some(reader) = &endpoints.reader {
+            eprintln!("  page      {reader}/");
+            eprintln!("  lists     curl '{reader}/v1/top?window=hour&k=10'");
+        }
+        if let Some(job) = &endpoints.job {
+            eprintln!("  metrics   {job}/metrics");
+        }
+        match fresh {
+            true => eprintln!("  Ctrl-C drains; running it again goes on where it was"),
+            false => eprintln!("  going on where it was: {consumed} records are counted; Ctrl-C drains"),
+        }
+    }
+}
+
+/// What an `--until-end` run did, on standard output.
+fn summarize(totals: &RunTotals, commit: &Commit, settings: &Settings, seconds: f64) {
+    println!("read       {}", totals.consumed);
+    println!("counted    {}", totals.counted);
+    println!("late, by window");
+    for (index, kind) in settings.windows.kinds().iter().enumerate() {
+        println!("  {:<14} {}", kind.name, totals.late_by_kind.get(&(index as u8)).copied().unwrap_or(0));
+    }
+    println!("dead, by reason");
+    for (code, count) in &totals.dead_by_code {
+        println!("  {:<14} {count}", code.name());
+    }
+    if totals.dead_by_code.is_empty() {
+        println!("  none");
+    }
+    println!("watermark  {}", commit.watermark.map_or("none yet".to_owned(), |watermark| watermark.to_string()));
+    println!("epoch      {} of generation {}", commit.sequence, commit.generation);
+    println!("seconds    {seconds:.1}");
+    println!("{}/s    {:.0}", video_views::words().events, totals.consumed as f64 / seconds.max(1e-9));
+}

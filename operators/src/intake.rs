@@ -1,0 +1,265 @@
+//! What a reader's thread does with a record: decode it, judge it by its partition's prefix, combine it. Everything
+//! that cannot be counted becomes a dead letter with its code; nothing is dropped and nothing panics on input.
+
+use crate::{Combiner, PartitionJudge};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use stream::{
+    Assigner, Assignment, Clock, DeadCode, DeadLetter, Decode, DeltaBatch, Epoch, EventTime, Grant, Header, Intake, LateMask,
+    PartitionReport, RawRecord, RecordSink, Rejection, Report, TimeRules, WindowId, Windows,
+};
+
+/// What every intake of a job shares.
+#[derive(Clone)]
+pub struct IntakeSettings {
+    /// Lateness.
+    pub rules: TimeRules,
+    /// Window kinds.
+    pub windows: Windows,
+    /// Which worker owns which key group.
+    pub assignment: Assignment,
+    /// The reference for future event times where the transport does not stamp on append.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Implements [`Intake`] over a decoder.
+pub struct RecordIntake<D> {
+    decoder: D,
+    settings: IntakeSettings,
+    assigner: Assigner,
+    reader: u32,
+    partitions: Vec<Partition>,
+    combiner: Combiner,
+    dead_letters: Vec<DeadLetter>,
+    late: BTreeMap<WindowId, u64>,
+    records: u64,
+}
+
+struct Partition {
+    judge: PartitionJudge,
+    report: PartitionReport,
+    changed: bool,
+    held: Vec<HeldRecord>,
+    /// Where reading stands, held records included.
+    position: i64,
+}
+
+struct HeldRecord {
+    offset: i64,
+    next_offset: i64,
+    timestamp: Option<i64>,
+    append_time: bool,
+    key: Option<Vec<u8>>,
+    value: Option<Vec<u8>>,
+    headers: Vec<Header>,
+}
+
+impl<D: Decode> RecordIntake<D> {
+    /// An intake for the partitions of one reader: name, position, and the journal's state.
+    pub fn new(decoder: D, settings: IntakeSettings, reader: usize, partitions: &[(Arc<str>, stream::PartitionState)]) -> Self {
+        let partition = |(name, state): &(Arc<str>, stream::PartitionState)| Partition {
+            judge: PartitionJudge { watermark: state.watermark, holding: !state.active },
+            report: PartitionReport {
+                name: name.clone(),
+                next_offset: state.next_offset,
+                fingerprint: state.fingerprint,
+                watermark: state.watermark,
+                consumed: 0,
+                counted: 0,
+                dead_lettered: 0,
+                idle: false,
+                waiting: false,
+                finished: false,
+            },
+            changed: false,
+            held: Vec::new(),
+            position: state.next_offset,
+        };
+        RecordIntake {
+            assigner: settings.windows.assigner(),
+            decoder,
+            settings,
+            reader: reader as u32,
+            partitions: partitions.iter().map(partition).collect(),
+            combiner: Combiner::default(),
+            dead_letters: Vec::new(),
+            late: BTreeMap::new(),
+            records: 0,
+        }
+    }
+
+    fn judge(&mut self, record: &RawRecord<'_>) {
+        let RecordIntake { decoder, settings, assigner, partitions, combiner, dead_letters, late, .. } = self;
+        let partition = &mut partitions[record.partition];
+        partition.changed = true;
+        partition.report.next_offset = record.next_offset;
+        partition.report.fingerprint = fingerprint(record);
+        partition.report.consumed += 1;
+        let event = decoder.decode(record.value).and_then(|event| {
+            let at = event_time(event.time, record, settings)?;
+            Ok((event, at))
+        });
+        match event {
+            Ok((event, at)) => {
+                partition.report.counted += 1;
+                let mask = partition.judge.accept(at, &settings.rules, assigner);
+                if mask != LateMask::NONE && event.n > 0 {
+                    for kind in (0..settings.windows.len() as u8).filter(|kind| mask.is_late(*kind)) {
+                        *late.entry(assigner.assign(kind, at).id()).or_default() += event.n;
+                    }
+                }
+                combiner.add(&event.key, at.minute(), mask, event.n);
+            }
+            Err(Rejection { code, detail }) => {
+                partition.report.dead_lettered += 1;
+                dead_letters.push(DeadLetter {
+                    code,
+                    detail,
+                    partition: partition.report.name.clone(),
+                    offset: record.offset,
+                    timestamp: record.timestamp,
+                    key: record.key.map(<[u8]>::to_vec),
+                    value: record.value.map(<[u8]>::to_vec),
+                    headers: (record.headers)(),
+                });
+            }
+        }
+    }
+}
+
+/// The event's time, else the transport's; refused beyond the allowed skew from the reference.
+fn event_time(own: Option<EventTime>, record: &RawRecord<'_>, settings: &IntakeSettings) -> Result<EventTime, Rejection> {
+    let at = match own {
+        Some(at) => at,
+        None => {
+            let missing = |detail: &str| Rejection { code: DeadCode::TimeMissing, detail: detail.to_owned() };
+            let millis = record.timestamp.filter(|millis| *millis >= 0);
+            let millis = millis.ok_or_else(|| missing("no time in the record, and the transport has none"))?;
+            EventTime::valid(millis).ok_or_else(|| Rejection {
+                code: DeadCode::TimeInvalid,
+                detail: format!("the transport's timestamp {millis} lies outside 1970 to 9999"),
+            })?
+        }
+    };
+    let reference = match record.timestamp {
+        Some(millis) if record.append_time && millis >= 0 => EventTime::from_millis(millis),
+        _ => EventTime::from_millis(settings.clock.now().0),
+    };
+    if at > reference.plus(settings.rules.max_future_skew) {
+        let detail = format!("{at} is more than {:?} after {reference}", settings.rules.max_future_skew);
+        return Err(Rejection { code: DeadCode::TimeFuture, detail });
+    }
+    Ok(at)
+}
+
+/// XXH3 of what makes a record itself, so that a log refilled after truncation is recognised.
+fn fingerprint(record: &RawRecord<'_>) -> u64 {
+    let parts = [record.key.unwrap_or_default(), record.value.unwrap_or_default()];
+    let mut hash = stream::fingerprint(&record.offset.to_le_bytes(), 0);
+    hash = stream::fingerprint(&record.timestamp.unwrap_or(-1).to_le_bytes(), hash);
+    parts.iter().fold(hash, |hash, part| stream::fingerprint(part, hash))
+}
+
+impl<D: Decode> RecordSink for RecordIntake<D> {
+    fn record(&mut self, record: &RawRecord<'_>) {
+        self.records += 1;
+        let partition = &mut self.partitions[record.partition];
+        partition.position = record.next_offset;
+        if partition.judge.holding {
+            partition.held.push(HeldRecord {
+                offset: record.offset,
+                next_offset: record.next_offset,
+                timestamp: record.timestamp,
+                append_time: record.append_time,
+                key: record.key.map(<[u8]>::to_vec),
+                value: record.value.map(<[u8]>::to_vec),
+                headers: (record.headers)(),
+            });
+            return;
+        }
+        self.judge(record);
+    }
+
+    fn position(&mut self, partition: usize, next_offset: i64) {
+        let partition = &mut self.partitions[partition];
+        partition.position = partition.position.max(next_offset);
+        if partition.held.is_empty() && next_offset > partition.report.next_offset {
+            partition.report.next_offset = next_offset;
+            partition.changed = true;
+        }
+    }
+}
+
+impl<D: Decode> Intake for RecordIntake<D> {
+    fn pending(&self) -> usize {
+        self.combiner.len()
+    }
+
+    fn records(&self) -> u64 {
+        self.records
+    }
+
+    fn close(&mut self, epoch: Epoch) -> (Vec<DeltaBatch>, Report) {
+        self.records = 0;
+        let mut reports = Vec::new();
+        for partition in &mut self.partitions {
+            partition.report.watermark = partition.judge.watermark;
+            partition.report.waiting = !partition.held.is_empty();
+            if partition.changed || partition.report.idle || partition.report.waiting {
+                reports.push(partition.report.clone());
+            }
+            partition.changed = false;
+            let report = &mut partition.report;
+            (report.consumed, report.counted, report.dead_lettered, report.idle) = (0, 0, 0, false);
+        }
+        let report = Report {
+            epoch,
+            reader: self.reader,
+            last: false,
+            partitions: reports,
+            dead_letters: std::mem::take(&mut self.dead_letters),
+            late: std::mem::take(&mut self.late).into_iter().collect(),
+        };
+        (self.combiner.drain(self.settings.assignment), report)
+    }
+
+    fn grant(&mut self, grant: &Grant) {
+        let Some(index) = self.partitions.iter().position(|partition| partition.report.name == grant.partition) else { return };
+        self.partitions[index].judge.rejoin(grant.floor);
+        for held in std::mem::take(&mut self.partitions[index].held) {
+            let headers = || held.headers.clone();
+            self.judge(&RawRecord {
+                partition: index,
+                offset: held.offset,
+                next_offset: held.next_offset,
+                timestamp: held.timestamp,
+                append_time: held.append_time,
+                key: held.key.as_deref(),
+                value: held.value.as_deref(),
+                headers: &headers,
+            });
+        }
+        let partition = &mut self.partitions[index];
+        partition.report.next_offset = partition.report.next_offset.max(partition.position);
+        partition.changed = true;
+    }
+
+    fn propose_idle(&mut self, partition: usize) {
+        let partition = &mut self.partitions[partition];
+        if !partition.judge.holding {
+            partition.judge.holding = true;
+            partition.report.idle = true;
+        }
+    }
+
+    fn held(&self) -> Vec<usize> {
+        (0..self.partitions.len()).filter(|index| !self.partitions[*index].held.is_empty()).collect()
+    }
+
+    fn positions(&self) -> Vec<i64> {
+        self.partitions.iter().map(|partition| partition.position).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,271 @@
+//! Window state of one worker: applies an epoch's deltas in one go, says what the journal must keep, which totals and
+//! candidates changed, which rows the tables lack, and forgets windows when told that everybody has them.
+
+use crate::TopK;
+use crate::dictionary::{Dictionary, Slot};
+use crate::panes::{PaneNumber, Panes};
+use hashbrown::HashMap;
+use std::time::Duration;
+use stream::{Assigner, DeltaBatch, Epoch, EventTime, GroupState, Key, KeyArena, KindIndex, Part, PartRow, RowBlock, Window, WindowId, WindowState, Windows};
+
+/// Counts, candidates and dirty rows of the key groups one worker owns.
+pub struct WindowStore {
+    worker: u32,
+    k: usize,
+    /// Somebody takes rows; else none are noted.
+    rows_wanted: bool,
+    allowed_lateness: Duration,
+    assigner: Assigner,
+    dictionary: Dictionary,
+    panes: Panes,
+    numbers: HashMap<WindowId, PaneNumber>,
+    windows: HashMap<PaneNumber, Live>,
+    /// The pane last used of each kind: consecutive rows mostly fall into the same windows.
+    last: Vec<Option<(Window, PaneNumber)>>,
+    /// Windows final under this watermark are gone; a delta for one is our own bug.
+    evicted: Option<EventTime>,
+}
+
+#[derive(Default)]
+struct Live {
+    top: TopK,
+    events: u64,
+    keys: u64,
+    touched: bool,
+}
+
+/// What applying an epoch did.
+#[derive(Debug)]
+pub struct Applied {
+    /// For the journal.
+    pub part: Part,
+    /// Totals to add, by window.
+    pub totals: Vec<(Window, u64, u64)>,
+    /// Candidates that came, went or changed.
+    pub candidates: Vec<CandidateChange>,
+}
+
+/// A candidate of a window with its count, arriving (+1) or leaving (-1).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CandidateChange {
+    /// The window.
+    pub window: WindowId,
+    /// The key.
+    pub key: Key,
+    /// Its count.
+    pub count: u64,
+    /// +1 or -1.
+    pub change: i64,
+}
+
+impl WindowStore {
+    /// An empty store. `rows_wanted`: somebody will call [`WindowStore::take_rows`] now and then.
+    pub fn new(worker: usize, windows: &Windows, allowed_lateness: Duration, k: usize, rows_wanted: bool) -> Self {
+        WindowStore {
+            worker: worker as u32,
+            k,
+            rows_wanted,
+            allowed_lateness,
+            assigner: windows.assigner(),
+            dictionary: Dictionary::default(),
+            panes: Panes::new(windows.len()),
+            numbers: HashMap::new(),
+            windows: HashMap::new(),
+            last: vec![None; windows.len()],
+            evicted: None,
+        }
+    }
+
+    /// Take over recovered key groups. Then tell a fresh ranking [`WindowStore::candidates`].
+    pub fn load(&mut self, groups: Vec<GroupState>) {
+        for group in groups {
+            let slots: Vec<Slot> = group.keys.iter().map(|key| self.intern(key, stream::key_hash(key)).0).collect();
+            for cell in &group.panes {
+                let window = self.assigner.windows().find(WindowId { kind: cell.kind, start: cell.start });
+                let number = self.pane_number(window);
+                let slot = slots[cell.local as usize];
+                let added = self.panes.add(cell.kind, slot, number, cell.count, cell.dirty && self.rows_wanted);
+                assert!(added.is_new, "a recovered pane is given once");
+                self.windows.get_mut(&number).expect("the window is live").top.touch(slot, cell.count, self.k);
+            }
+            // Keep the noted keys few while millions of panes are loaded; what changed is told at the next apply.
+            self.settle(1 << 16);
+        }
+        self.settle(0);
+    }
+
+    fn settle(&mut self, above: usize) {
+        for (number, live) in &mut self.windows {
+            if live.top.noted() > above {
+                let kind = self.panes.pane(*number).window.kind;
+                live.top.update(self.k, |slot| self.panes.count(kind, slot, *number), |slot| self.dictionary.key(slot));
+            }
+        }
+    }
+
+    /// Every present candidate as arriving: what a fresh ranking must be told after [`WindowStore::load`].
+    pub fn candidates(&self) -> Vec<CandidateChange> {
+        let of_window = |(number, live): (&PaneNumber, &Live)| {
+            let window = self.panes.pane(*number).window.id();
+            let change = |(count, slot): &(u64, Slot)| CandidateChange { window, key: Key::new(self.dictionary.key(*slot)), count: *count, change: 1 };
+            live.top.members().iter().map(change).collect::<Vec<_>>()
+        };
+        self.windows.iter().flat_map(of_window).collect()
+    }
+
+    fn intern(&mut self, key: &str, hash: u64) -> (Slot, bool) {
+        let (slot, is_new) = self.dictionary.intern(key, hash);
+        if is_new {
+            self.panes.add_key();
+        }
+        (slot, is_new)
+    }
+
+    fn pane_number(&mut self, window: Window) -> PaneNumber {
+        let kind = usize::from(window.kind);
+        if let Some((last, number)) = self.last[kind] {
+            if last == window {
+                return number;
+            }
+        }
+        let number = match self.numbers.get(&window.id()) {
+            Some(number) => *number,
+            None => {
+                let gone = window.state(self.evicted, self.allowed_lateness) == WindowState::Final;
+                assert!(!gone, "bug: a count arrived for a final window that was evicted: {window:?}");
+                let number = self.panes.open(window);
+                self.numbers.insert(window.id(), number);
+                self.windows.insert(number, Live::default());
+                number
+            }
+        };
+        self.last[kind] = Some((window, number));
+        number
+    }
+
+    /// Apply all deltas of an epoch. Call once per epoch, in order, also without deltas.
+    pub fn apply(&mut self, epoch: Epoch, batches: &[DeltaBatch]) -> Applied {
+        let mut rows: Vec<PartRow> = Vec::with_capacity(batches.iter().map(|batch| batch.rows.len()).sum());
+        let mut new_slots = Vec::new();
+        let mut touched = Vec::new();
+        for batch in batches {
+            for row in &batch.rows {
+                let (slot, is_new) = self.intern(batch.keys.get(row.key), row.hash);
+                if is_new {
+                    new_slots.push(slot);
+                }
+                let (group, local) = (self.dictionary.group(slot), self.dictionary.local(slot));
+                rows.push(PartRow { group, local, dimension: 0, minute: row.minute, mask: row.mask, n: row.n });
+                for kind in (0..self.last.len() as KindIndex).filter(|kind| !row.mask.is_late(*kind)) {
+                    let window = self.assigner.assign(kind, row.minute.start());
+                    let number = self.pane_number(window);
+                    let added = self.panes.add(kind, slot, number, row.n, self.rows_wanted);
+                    let live = self.windows.get_mut(&number).expect("the window is live");
+                    live.events += row.n;
+                    live.keys += u64::from(added.is_new);
+                    if !live.touched {
+                        live.touched = true;
+                        touched.push(number);
+                    }
+                    live.top.touch(slot, added.count, self.k);
+                }
+            }
+        }
+        let part = self.part(epoch, rows, new_slots);
+        let (mut totals, mut candidates) = (Vec::new(), Vec::new());
+        for number in touched {
+            let window = self.panes.pane(number).window;
+            let live = self.windows.get_mut(&number).expect("the window is live");
+            totals.push((window, std::mem::take(&mut live.events), std::mem::take(&mut live.keys)));
+            live.touched = false;
+            if live.top.noted() > 0 {
+                let count = |slot| self.panes.count(window.kind, slot, number);
+                for change in live.top.update(self.k, count, |slot| self.dictionary.key(slot)) {
+                    let key = Key::new(self.dictionary.key(change.slot));
+                    let of = |count, change| CandidateChange { window: window.id(), key: key.clone(), count, change };
+                    candidates.extend(change.before.map(|count| of(count, -1)));
+                    candidates.extend(change.after.map(|count| of(count, 1)));
+                }
+            }
+        }
+        totals.sort_unstable_by_key(|(window, ..)| window.id());
+        Applied { part, totals, candidates }
+    }
+
+    fn part(&self, epoch: Epoch, mut rows: Vec<PartRow>, mut new_slots: Vec<Slot>) -> Part {
+        rows.sort_unstable();
+        rows.dedup_by(|next, kept| {
+            let same = (next.group, next.local, next.minute, next.mask) == (kept.group, kept.local, kept.minute, kept.mask);
+            if same {
+                kept.n += next.n;
+            }
+            same
+        });
+        // Slots grow as local ids do, so within a group the order is that of the dictionary.
+        new_slots.sort_by_key(|slot| (self.dictionary.group(*slot), *slot));
+        let mut new_keys = KeyArena::default();
+        let new_key_groups = new_slots.iter().map(|slot| self.dictionary.group(*slot)).collect();
+        for slot in new_slots {
+            new_keys.push(self.dictionary.key(slot));
+        }
+        Part { epoch, worker: self.worker, new_keys, new_key_groups, rows }
+    }
+
+    /// Rows the tables lack, as of the last applied epoch; they count as taken from now on.
+    pub fn take_rows(&mut self) -> Vec<RowBlock> {
+        let mut dirty: Vec<(Window, PaneNumber)> =
+            self.panes.live().filter(|(_, pane)| !pane.dirty.is_empty()).map(|(number, pane)| (pane.window, number)).collect();
+        dirty.sort_unstable();
+        let block = |(window, number): (Window, PaneNumber)| {
+            let slots = self.panes.take_dirty(number);
+            let mut keys = KeyArena::default();
+            let counts = slots.iter().map(|slot| self.panes.count(window.kind, *slot, number)).collect();
+            for slot in slots {
+                keys.push(self.dictionary.key(slot));
+            }
+            RowBlock { window, keys, counts }
+        };
+        dirty.into_iter().map(block).collect()
+    }
+
+    /// Forget windows that are final under `watermark` and that every follower has. Gives their candidates back, as
+    /// leaving.
+    pub fn evict(&mut self, watermark: EventTime) -> Vec<CandidateChange> {
+        if self.evicted >= Some(watermark) {
+            return Vec::new();
+        }
+        self.evicted = Some(watermark);
+        let is_gone = |(_, pane): &(PaneNumber, &crate::panes::Pane)| {
+            pane.window.state(Some(watermark), self.allowed_lateness) == WindowState::Final
+        };
+        let gone: Vec<(PaneNumber, Window)> = self.panes.live().filter(is_gone).map(|(number, pane)| (number, pane.window)).collect();
+        let mut leaving = Vec::new();
+        for (number, window) in gone {
+            assert!(self.panes.pane(number).dirty.is_empty(), "bug: a window leaves before its rows were taken");
+            self.panes.drop_pane(number);
+            self.numbers.remove(&window.id());
+            self.last[usize::from(window.kind)] = None;
+            let live = self.windows.remove(&number).expect("the window is live");
+            leaving.extend(live.top.members().iter().map(|(count, slot)| CandidateChange {
+                window: window.id(),
+                key: Key::new(self.dictionary.key(*slot)),
+                count: *count,
+                change: -1,
+            }));
+        }
+        leaving
+    }
+
+    /// Keys known to this worker.
+    pub fn keys(&self) -> usize {
+        self.dictionary.len()
+    }
+
+    /// Windows in memory.
+    pub fn live_windows(&self) -> usize {
+        self.windows.len()
+    }
+}
+
+#[cfg(test)]
+mod tests;

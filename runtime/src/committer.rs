@@ -1,0 +1,132 @@
+//! What an epoch means, from every reader's report: positions, accounts, the job watermark, who is idle and who may
+//! rejoin. Pure decisions; the commit thread writes them down.
+
+use crate::journal::{Ack, EpochContent, Recovered};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use stream::{EventTime, Grant, LedgerLine, Part, PartitionReport, PartitionState, Report, job_watermark};
+
+/// Folds reports into epochs. One per job; starts where the journal ends.
+pub struct Committer {
+    partitions: BTreeMap<Arc<str>, PartitionState>,
+    ledger: BTreeMap<Arc<str>, LedgerLine>,
+    watermark: Option<EventTime>,
+    /// Idleness is decided at all; not under `--until-end`.
+    idle_allowed: bool,
+}
+
+/// An epoch, decided.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Decided {
+    /// What the journal gets, if anything changed.
+    pub content: EpochContent,
+    /// Whether it gets a record.
+    pub changed: bool,
+}
+
+impl Committer {
+    /// Go on from the journal.
+    pub fn new(recovered: &Recovered, idle_allowed: bool) -> Self {
+        Committer {
+            partitions: recovered.partitions.clone(),
+            ledger: recovered.ledger.clone(),
+            watermark: recovered.watermark,
+            idle_allowed,
+        }
+    }
+
+    /// Partitions as of the last decided epoch.
+    pub fn partitions(&self) -> &BTreeMap<Arc<str>, PartitionState> {
+        &self.partitions
+    }
+
+    /// Accounts as of the last decided epoch.
+    pub fn ledger(&self) -> &BTreeMap<Arc<str>, LedgerLine> {
+        &self.ledger
+    }
+
+    /// The job watermark as of the last decided epoch.
+    pub fn watermark(&self) -> Option<EventTime> {
+        self.watermark
+    }
+
+    /// Decide an epoch from all readers' reports and all workers' parts. `last`: the end of a bounded run, at which
+    /// partitions that turned out to hold no visible record are left out.
+    pub fn decide(&mut self, reports: Vec<Report>, parts: Vec<Part>, acks: BTreeMap<String, Ack>, last: bool) -> Decided {
+        let mut content = EpochContent { parts, acks, ..EpochContent::default() };
+        let mut dead_letters = Vec::new();
+        let (mut waiting, mut refused, mut moved) = (Vec::new(), Vec::new(), false);
+        for report in reports {
+            dead_letters.extend(report.dead_letters);
+            content.late.extend(report.late);
+            for partition in report.partitions {
+                moved |= self.fold(&partition);
+                let state = self.partitions.get_mut(&partition.name).expect("a report names known partitions");
+                if partition.idle && self.idle_allowed && state.active {
+                    state.active = false;
+                    moved = true;
+                } else if partition.idle {
+                    refused.push(partition.name.clone());
+                }
+                if partition.waiting && !state.active {
+                    waiting.push(partition.name);
+                }
+            }
+        }
+        content.late = merged(content.late);
+        dead_letters.sort_by(|a, b| (&a.partition, a.offset).cmp(&(&b.partition, b.offset)));
+        content.dead_letters = Arc::new(dead_letters);
+
+        let active = self.partitions.values().filter(|state| state.active);
+        let counted = active.filter(|state| !last || state.watermark.is_some());
+        let watermark = job_watermark(self.watermark, counted.map(|state| state.watermark));
+        moved |= watermark != self.watermark;
+        self.watermark = watermark;
+        content.granted = refused.into_iter().map(|partition| Grant { partition, floor: None }).collect();
+        for name in waiting {
+            let state = self.partitions.get_mut(&name).expect("a report names known partitions");
+            let floor = state.watermark.max(watermark);
+            state.active = true;
+            state.watermark = floor;
+            state.floors.extend(floor.map(|floor| (state.next_offset, floor)));
+            content.granted.push(Grant { partition: name, floor });
+        }
+        let changed = moved
+            || !content.granted.is_empty()
+            || !content.late.is_empty()
+            || !content.dead_letters.is_empty()
+            || content.parts.iter().any(|part| !part.rows.is_empty() || !part.new_keys.is_empty());
+        content.watermark = self.watermark;
+        content.partitions = self.partitions.clone();
+        content.ledger = self.ledger.clone();
+        Decided { content, changed }
+    }
+
+    /// Take over a partition's position, account and watermark. Whether anything moved.
+    fn fold(&mut self, report: &PartitionReport) -> bool {
+        let state = self.partitions.get_mut(&report.name).expect("a report names known partitions");
+        let before = state.clone();
+        assert!(report.next_offset >= state.next_offset, "bug: {} went back", report.name);
+        state.next_offset = report.next_offset;
+        state.fingerprint = report.fingerprint;
+        // A reader that has not seen its grant yet still tells the old W(p); the floor stands.
+        state.watermark = state.watermark.max(report.watermark);
+        let line = self.ledger.entry(report.name.clone()).or_default();
+        line.consumed += report.consumed;
+        line.counted += report.counted;
+        line.dead_lettered += report.dead_lettered;
+        assert_eq!(line.consumed, line.counted + line.dead_lettered, "bug: the ledger of {} does not balance", report.name);
+        *state != before
+    }
+}
+
+fn merged(late: Vec<(stream::WindowId, u64)>) -> Vec<(stream::WindowId, u64)> {
+    let mut sums = BTreeMap::new();
+    for (window, count) in late {
+        *sums.entry(window).or_insert(0) += count;
+    }
+    sums.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests;

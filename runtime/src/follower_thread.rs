@@ -1,0 +1,118 @@
+//! A follower's thread: takes over the outside, then makes one step after another visible. Trouble outside is waited
+//! out here with the same step, and stops nothing else.
+
+use crate::acks::Acks;
+use crate::journal::Ack;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use stream::{Claim, Clock, DeadLetter, Fault, Follower, Sequence, Step, Wants};
+use timely::scheduling::SyncActivator;
+
+/// The follow operator's end of a follower.
+pub(crate) struct FollowerLine {
+    pub(crate) wants: Wants,
+    pub(crate) undelivered: Vec<(Sequence, Arc<DeadLetter>)>,
+    ready: Arc<AtomicBool>,
+    steps: SyncSender<Step>,
+}
+
+impl FollowerLine {
+    /// It has made its last step visible, and takes another.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn give(&self, step: Step) {
+        self.ready.store(false, Ordering::Release);
+        // A thread that is gone has ended the process with its fault.
+        let _ = self.steps.send(step);
+    }
+}
+
+/// A follower on its way to its thread.
+pub(crate) struct FollowerThread {
+    pub(crate) follower: Box<dyn Follower>,
+    pub(crate) claim: Claim,
+    /// Taken over at start; else the thread goes on trying.
+    pub(crate) claimed: bool,
+    pub(crate) acks: Arc<Acks>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) wake: Arc<OnceLock<SyncActivator>>,
+    ready: Arc<AtomicBool>,
+    steps: Receiver<Step>,
+}
+
+/// The longest pause between tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+impl FollowerThread {
+    /// The thread's end and the operator's end.
+    pub(crate) fn new(
+        follower: Box<dyn Follower>,
+        claim: Claim,
+        claimed: bool,
+        acks: Arc<Acks>,
+        clock: Arc<dyn Clock>,
+        wake: Arc<OnceLock<SyncActivator>>,
+        undelivered: Vec<(Sequence, Arc<DeadLetter>)>,
+    ) -> (FollowerThread, FollowerLine) {
+        let ready = Arc::new(AtomicBool::new(false));
+        let (give, steps) = sync_channel(1);
+        let line = FollowerLine { wants: follower.wants(), undelivered, ready: ready.clone(), steps: give };
+        (FollowerThread { follower, claim, claimed, acks, clock, wake, ready, steps }, line)
+    }
+
+    /// Run until the operator lets go of its end.
+    pub(crate) fn run(mut self) -> Result<(), Fault> {
+        if !self.claimed {
+            let claim = self.claim.clone();
+            self.patiently(|follower| follower.claim(&claim).map(drop))?;
+        }
+        loop {
+            self.ready.store(true, Ordering::Release);
+            if let Some(wake) = self.wake.get() {
+                let _ = wake.activate();
+            }
+            let Ok(step) = self.steps.recv() else { return Ok(()) };
+            let started = self.clock.monotonic();
+            self.patiently(|follower| follower.write(&step))?;
+            let seconds = (self.clock.monotonic() - started).as_secs_f64();
+            metrics::histogram!("topk_follower_step_seconds", "follower" => self.follower.name()).record(seconds);
+            metrics::gauge!("topk_follower_epoch", "follower" => self.follower.name()).set(step.commit.sequence.0 as f64);
+            metrics::gauge!("topk_follower_written_timestamp_seconds", "follower" => self.follower.name()).set(self.clock.now().0 as f64 / 1000.0);
+            let ack = Ack { sequence: step.commit.sequence, hash: step.commit.hash, watermark: step.commit.watermark };
+            self.acks.set(self.follower.name(), ack);
+        }
+    }
+
+    /// Try until it works or cannot work. Said once when it begins and once when it ends.
+    fn patiently(&mut self, mut attempt: impl FnMut(&mut dyn Follower) -> Result<(), Fault>) -> Result<(), Fault> {
+        let mut pause = Duration::from_millis(50);
+        let mut failing_since = None;
+        loop {
+            match attempt(&mut *self.follower) {
+                Ok(()) => {
+                    if let Some(since) = failing_since {
+                        let away = self.clock.monotonic() - since;
+                        tracing::info!(follower = self.follower.name(), ?away, "follower is back");
+                    }
+                    metrics::gauge!("topk_follower_up", "follower" => self.follower.name()).set(1.0);
+                    return Ok(());
+                }
+                Err(fault) if fault.is_transient() => {
+                    if failing_since.is_none() {
+                        failing_since = Some(self.clock.monotonic());
+                        tracing::warn!(follower = self.follower.name(), %fault, "follower is away; counting goes on and it will catch up");
+                    }
+                    metrics::gauge!("topk_follower_up", "follower" => self.follower.name()).set(0.0);
+                    metrics::counter!("topk_follower_retries_total", "follower" => self.follower.name()).increment(1);
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The object store behind a plain, blocking face: every attempt has a deadline, reads are retried here, writes are
+//! attempted once and judged by [`super::chain`].
+
+use super::Patience;
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use object_store::path::Path;
+use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use stream::Fault;
+use tokio::runtime::{Builder, Runtime};
+
+/// Objects by name. Called from plain threads only: it blocks.
+pub(super) struct Objects {
+    store: Arc<dyn ObjectStore>,
+    patience: Patience,
+    // An option only so that Drop can take it: a runtime must not be dropped inside another's task.
+    runtime: Option<Runtime>,
+}
+
+impl Drop for Objects {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// An object in a listing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Listed {
+    pub(super) name: String,
+    pub(super) size: u64,
+}
+
+/// How one attempt to create an object ended.
+pub(super) enum Attempt {
+    Created,
+    /// It exists already; by whom is for the caller to find out.
+    Exists,
+    /// It may have been created or not.
+    Unknown(Fault),
+}
+
+impl Objects {
+    pub(super) fn new(store: Arc<dyn ObjectStore>, patience: Patience) -> Result<Self, Fault> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("journal-store")
+            .enable_all()
+            .build()
+            .map_err(|error| Fault::failed("cannot start the journal's I/O thread", error, "look at process limits"))?;
+        Ok(Objects { store, patience, runtime: Some(runtime) })
+    }
+
+    pub(super) fn create_once(&self, name: &str, bytes: &Bytes) -> Attempt {
+        let path = Path::from(name);
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        match self.wait("write", name, self.store.put_opts(&path, bytes.clone().into(), options)) {
+            Ok(_) => Attempt::Created,
+            Err(Trouble::Exists) => Attempt::Exists,
+            Err(Trouble::Missing) => Attempt::Unknown(absent(name)),
+            Err(Trouble::Other(fault)) => Attempt::Unknown(fault),
+        }
+    }
+
+    /// The bytes, or none if there is no such object.
+    pub(super) fn read(&self, name: &str) -> Result<Option<Bytes>, Fault> {
+        let path = Path::from(name);
+        self.patiently(|| {
+            let whole = async { self.store.get(&path).await?.bytes().await };
+            absent_is_none(self.wait("read", name, whole), name)
+        })
+    }
+
+    pub(super) fn exists(&self, name: &str) -> Result<bool, Fault> {
+        let path = Path::from(name);
+        self.patiently(|| {
+            absent_is_none(self.wait("look for", name, self.store.head(&path)), name).map(|meta| meta.is_some())
+        })
+    }
+
+    /// Every object below a folder, sorted by name.
+    pub(super) fn list(&self, folder: &str) -> Result<Vec<Listed>, Fault> {
+        let path = Path::from(folder);
+        let found = self.patiently(|| {
+            let listing = async { self.store.list(Some(&path)).try_collect::<Vec<_>>().await };
+            absent_is_none(self.wait("list", folder, listing), folder)
+        })?;
+        let mut objects: Vec<Listed> = found
+            .unwrap_or_default()
+            .into_iter()
+            .map(|meta| Listed { name: meta.location.to_string(), size: meta.size })
+            .collect();
+        objects.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(objects)
+    }
+
+    /// Deleting what is not there is a success.
+    pub(super) fn delete(&self, name: &str) -> Result<(), Fault> {
+        let path = Path::from(name);
+        self.patiently(|| absent_is_none(self.wait("delete", name, self.store.delete(&path)), name).map(|_| ()))
+    }
+
+    /// Wait before attempt `attempt` (counted from 0); false when patience is at its end.
+    pub(super) fn pause(&self, attempt: u32) -> bool {
+        if attempt + 1 >= self.patience.attempts {
+            return false;
+        }
+        let pause = self.patience.first.saturating_mul(1 << attempt.min(20)).min(self.patience.most);
+        self.runtime().block_on(tokio::time::sleep(pause));
+        true
+    }
+
+    fn patiently<T>(&self, attempt: impl Fn() -> Result<T, Fault>) -> Result<T, Fault> {
+        let mut count = 0;
+        loop {
+            match attempt() {
+                Err(fault) if fault.is_transient() && self.pause(count) => {
+                    tracing::warn!(%fault, attempt = count + 1, "the journal's store failed; trying again");
+                    count += 1;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn wait<T>(
+        &self,
+        verb: &str,
+        name: &str,
+        work: impl Future<Output = object_store::Result<T>>,
+    ) -> Result<T, Trouble> {
+        let what = || format!("cannot {verb} journal object {name}");
+        let deadline: Duration = self.patience.deadline;
+        match self.runtime().block_on(async { tokio::time::timeout(deadline, work).await }) {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(Error::AlreadyExists { .. } | Error::Precondition { .. })) => Err(Trouble::Exists),
+            Ok(Err(Error::NotFound { .. })) => Err(Trouble::Missing),
+            Ok(Err(error)) => {
+                let hint = "check that the state directory or bucket is there, writable and not full";
+                Err(Trouble::Other(match error {
+                    Error::PermissionDenied { .. }
+                    | Error::Unauthenticated { .. }
+                    | Error::NotImplemented { .. }
+                    | Error::NotSupported { .. }
+                    | Error::InvalidPath { .. }
+                    | Error::UnknownConfigurationKey { .. } => Fault::failed(what(), error, hint),
+                    error => Fault::transient(what(), error, hint),
+                }))
+            }
+            Err(_) => Err(Trouble::Other(Fault::transient(
+                what(),
+                format!("no answer within {deadline:?}"),
+                "check the disk or the bucket that holds the state",
+            ))),
+        }
+    }
+
+    fn runtime(&self) -> &Runtime {
+        self.runtime.as_ref().expect("the runtime is there until it is dropped")
+    }
+}
+
+enum Trouble {
+    Exists,
+    Missing,
+    Other(Fault),
+}
+
+fn absent(name: &str) -> Fault {
+    Fault::transient(
+        format!("cannot use journal object {name}"),
+        "the store says that it is not there",
+        "check the directory or bucket that holds the state",
+    )
+}
+
+fn absent_is_none<T>(outcome: Result<T, Trouble>, name: &str) -> Result<Option<T>, Fault> {
+    match outcome {
+        Ok(value) => Ok(Some(value)),
+        Err(Trouble::Missing) => Ok(None),
+        Err(Trouble::Exists) => Err(absent(name)),
+        Err(Trouble::Other(fault)) => Err(fault),
+    }
+}

@@ -1,0 +1,181 @@
+//! Compaction beside the data path: the commit thread starts it when due, takes its result without ever waiting, writes
+//! the base record, and hands deletion to a thread again.
+
+use super::collect::{self, Listing};
+use super::compact::{self, Finished, Order, is_due};
+use super::format::Kind;
+use super::recover::Loaded;
+use super::start::nonce;
+use super::store::Objects;
+use super::writer::{Status, Writer};
+use super::{chain, slots};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use stream::{Fault, Generation, RecordHash, Sequence};
+
+/// After a store failure, compaction is not tried again for this long.
+const REST: Duration = Duration::from_secs(10);
+
+/// What is known of the need to compact, and what is under way.
+pub(super) struct Compaction {
+    records: usize,
+    bytes: u64,
+    base_bytes: u64,
+    stored_bytes: u64,
+    work: Work,
+    not_before: Duration,
+}
+
+enum Work {
+    None,
+    /// Folding; and how many records and bytes it takes in.
+    Fold(JoinHandle<Result<Finished, Fault>>, usize, u64),
+    Delete(JoinHandle<Result<u64, Fault>>),
+}
+
+impl Compaction {
+    pub(super) fn new(objects: &Objects, loaded: &Loaded) -> Result<Self, Fault> {
+        let stored = objects.list(chain::COMMITS)?.into_iter().chain(objects.list(compact::BASES)?);
+        Ok(Compaction {
+            records: loaded.records,
+            bytes: loaded.bytes,
+            base_bytes: loaded.base.as_ref().map_or(0, |base| base.parts.iter().map(|part| part.length).sum()),
+            stored_bytes: stored.map(|object| object.size).sum(),
+            work: Work::None,
+            not_before: Duration::ZERO,
+        })
+    }
+
+    pub(super) fn appended(&mut self, bytes: u64) {
+        self.records += 1;
+        self.bytes += bytes;
+        self.stored_bytes += bytes;
+    }
+
+    pub(super) fn status(&self, generation: Generation, sequence: Sequence, hash: RecordHash) -> Status {
+        Status {
+            generation,
+            sequence,
+            hash,
+            records_since_base: self.records,
+            bytes_since_base: self.bytes,
+            base_bytes: self.base_bytes,
+            stored_bytes: self.stored_bytes,
+            compacting: !matches!(self.work, Work::None),
+        }
+    }
+}
+
+impl Writer {
+    /// Tend to compaction: start it when due, write its base record when it is done, delete afterwards. Never waits
+    /// for the work itself; to be called often by the thread that commits.
+    ///
+    /// # Errors
+    /// As [`Writer::append`]; also a journal that cannot be read any more.
+    pub fn tend(&mut self) -> Result<(), Fault> {
+        let finished = match &self.compaction.work {
+            Work::None => return self.begin(),
+            Work::Fold(thread, ..) => thread.is_finished(),
+            Work::Delete(thread) => thread.is_finished(),
+        };
+        if finished { self.take() } else { Ok(()) }
+    }
+
+    /// Wait until nothing is under way.
+    ///
+    /// # Errors
+    /// As [`Writer::tend`].
+    pub fn settle(&mut self) -> Result<(), Fault> {
+        while !matches!(self.compaction.work, Work::None) {
+            self.take()?;
+        }
+        Ok(())
+    }
+
+    /// Compact now, due or not, and wait for it. For tools and tests; the job itself tends.
+    ///
+    /// # Errors
+    /// As [`Writer::tend`].
+    pub fn compact(&mut self) -> Result<(), Fault> {
+        self.settle()?;
+        self.fold()?;
+        self.settle()
+    }
+
+    fn begin(&mut self) -> Result<(), Fault> {
+        let state = &self.compaction;
+        let due = is_due(state.records, state.bytes, state.base_bytes, &self.settings);
+        if due && self.clock.monotonic() >= state.not_before { self.fold() } else { Ok(()) }
+    }
+
+    fn fold(&mut self) -> Result<(), Fault> {
+        let order = Order {
+            base: self.base,
+            through: self.tail,
+            generation: self.generation,
+            nonce: nonce(),
+            now: self.clock.now(),
+        };
+        let (objects, settings, origin) = (self.objects.clone(), self.settings.clone(), self.origin.clone());
+        let thread = spawn(move || compact::fold(&objects, &settings, &origin, &order))?;
+        self.compaction.work = Work::Fold(thread, self.compaction.records, self.compaction.bytes);
+        Ok(())
+    }
+
+    /// Take the result of what is under way, waiting for it if need be.
+    fn take(&mut self) -> Result<(), Fault> {
+        let outcome = match std::mem::replace(&mut self.compaction.work, Work::None) {
+            Work::None => Ok(()),
+            Work::Fold(thread, records, bytes) => match join(thread) {
+                Ok(finished) => return self.append_base(finished, records, bytes),
+                Err(fault) => Err(slots::overtaken_or(&self.objects, self.generation, fault)),
+            },
+            Work::Delete(thread) => join(thread).map(|freed| {
+                self.compaction.stored_bytes = self.compaction.stored_bytes.saturating_sub(freed);
+            }),
+        };
+        match outcome {
+            Err(fault) if fault.is_transient() => {
+                tracing::warn!(%fault, "compaction failed; it will be tried again");
+                self.compaction.not_before = self.clock.monotonic() + REST;
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// The base record; when it stands and the slot was checked, what it lists may go.
+    fn append_base(&mut self, finished: Finished, records: usize, bytes: u64) -> Result<(), Fault> {
+        let Finished { body, listing } = finished;
+        let json = serde_json::to_vec(&body)
+            .map_err(|error| Fault::failed("cannot write a base record", error, "report this as a bug"))?;
+        let (sequence, _) = self.put(Kind::Base, &[json])?;
+        self.base = sequence;
+        let base_bytes: u64 = body.parts.iter().map(|part| part.length).sum();
+        tracing::info!(sequence = sequence.0, covered = body.covered.0, parts = body.parts.len(), base_bytes, "compacted");
+        let state = &mut self.compaction;
+        state.records -= records;
+        state.bytes -= bytes;
+        state.base_bytes = base_bytes;
+        state.stored_bytes += base_bytes;
+        let objects = self.objects.clone();
+        self.compaction.work = Work::Delete(spawn(move || delete(&objects, &listing))?);
+        Ok(())
+    }
+}
+
+fn delete(objects: &Arc<Objects>, listing: &Listing) -> Result<u64, Fault> {
+    collect::delete(objects, listing).map(|()| listing.bytes)
+}
+
+fn spawn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, Fault> {
+    let thread = std::thread::Builder::new().name("journal-compaction".to_owned());
+    thread.spawn(work).map_err(|error| Fault::failed("cannot start a compaction thread", error, "look at process limits"))
+}
+
+fn join<T>(thread: JoinHandle<Result<T, Fault>>) -> Result<T, Fault> {
+    thread
+        .join()
+        .unwrap_or_else(|_| Err(Fault::failed("compaction panicked", "see the message above", "report this as a bug")))
+}

@@ -1,0 +1,31 @@
+//! How far behind each partition is, told by readers and read by whoever reports it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+/// Positions and ends by partition.
+#[derive(Default)]
+pub struct Lag {
+    partitions: Mutex<BTreeMap<Arc<str>, (i64, Option<i64>)>>,
+}
+
+impl Lag {
+    pub(crate) fn set(&self, partition: &Arc<str>, position: i64, end: Option<i64>) {
+        let mut partitions = self.partitions.lock().expect("nobody panics while holding the lag");
+        match partitions.get_mut(partition) {
+            Some(place) => *place = (position, end.or(place.1)),
+            None => drop(partitions.insert(partition.clone(), (position, end))),
+        }
+    }
+
+    /// Per partition: position and end, where the end is known. The unit is the source's (messages, bytes).
+    pub fn read(&self) -> BTreeMap<Arc<str>, (i64, Option<i64>)> {
+        self.partitions.lock().expect("nobody panics while holding the lag").clone()
+    }
+
+    /// Everything still to read, as far as known.
+    pub fn behind(&self) -> u64 {
+        let behind = |(position, end): (i64, Option<i64>)| u64::try_from(end.unwrap_or(position) - position).unwrap_or(0);
+        self.read().into_values().map(behind).sum()
+    }
+}

@@ -1,0 +1,32 @@
+//! How a job runs, and nothing about what it computes: worker loop, epochs, journal, recovery, followers, shutdown.
+//!
+//! In the order of an epoch's life: `ticker` (when it closes), `reader_thread` and `read` (its records), `commit`,
+//! `committer` and `commit_thread` (its record in the `journal`), `board_room`, `follow` and `follower_thread` (what
+//! others see of it). `start` decides whether a job may begin; `run` puts everything together.
+
+pub mod journal;
+
+mod acks;
+mod board_room;
+mod commit;
+mod commit_thread;
+mod committer;
+mod follow;
+mod follower_thread;
+mod lag;
+mod observe;
+mod pipeline;
+mod read;
+mod reader_thread;
+mod run;
+mod share;
+mod start;
+mod ticker;
+
+pub use board_room::{BoardRoom, ChangedWindows, EpochChanges, WindowRules};
+pub use committer::{Committer, Decided};
+pub use lag::Lag;
+pub use observe::RunTotals;
+pub use pipeline::Pipeline;
+pub use read::Input;
+pub use run::{Begun, Event, Plan, Running, Stop};

@@ -1,0 +1,188 @@
+//! What an operator of the job sees: metrics for every committed epoch, one line when a partition holds the watermark
+//! back, and, while behind, how far and for how long.
+
+use crate::journal::Writer;
+use crate::lag::Lag;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use stream::{Clock, Commit, DeadCode, EventTime, KindIndex, TimeRules, Windows};
+
+/// What this process has committed.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RunTotals {
+    /// Records read.
+    pub consumed: u64,
+    /// Of these, counted.
+    pub counted: u64,
+    /// Of these, dead letters, by code.
+    pub dead_by_code: BTreeMap<DeadCode, u64>,
+    /// Late records by window kind.
+    pub late_by_kind: BTreeMap<KindIndex, u64>,
+}
+
+/// Kept by the commit thread; sees every epoch in order.
+pub(crate) struct Observer {
+    windows: Windows,
+    rules: TimeRules,
+    clock: Arc<dyn Clock>,
+    lag: Arc<Lag>,
+    /// Records and counts before this process.
+    before: (u64, u64),
+    totals: Arc<Mutex<RunTotals>>,
+    consumed: u64,
+    started: Duration,
+    last_look: Duration,
+    consumed_at_look: u64,
+    holder: Option<(Arc<str>, &'static str)>,
+    was_behind: bool,
+}
+
+/// How often the log may say where we stand.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Behind by less than this many seconds of the present rate is keeping up.
+const WORTH_SAYING: f64 = 2.0;
+
+impl Observer {
+    /// `before`: records read and counted before this process.
+    pub(crate) fn new(windows: Windows, rules: TimeRules, clock: Arc<dyn Clock>, lag: Arc<Lag>, before: (u64, u64)) -> Self {
+        let consumed = before.0;
+        let now = clock.monotonic();
+        for code in DeadCode::ALL {
+            metrics::counter!("topk_dead_letters_total", "code" => code.name()).absolute(0);
+        }
+        for kind in windows.kinds() {
+            metrics::counter!("topk_late_records_total", "window" => kind.name.clone()).absolute(0);
+        }
+        Observer {
+            windows,
+            rules,
+            clock,
+            lag,
+            before,
+            totals: Arc::default(),
+            consumed,
+            started: now,
+            last_look: now,
+            consumed_at_look: consumed,
+            holder: None,
+            was_behind: false,
+        }
+    }
+
+    /// What this process has committed so far, for whoever asks.
+    pub(crate) fn totals(&self) -> Arc<Mutex<RunTotals>> {
+        self.totals.clone()
+    }
+
+    /// An epoch is committed.
+    pub(crate) fn committed(&mut self, commit: &Commit, writer: &Writer) {
+        metrics::counter!("topk_epochs_total").increment(1);
+        metrics::gauge!("topk_epoch").set(commit.sequence.0 as f64);
+        metrics::gauge!("topk_generation").set(commit.generation.0 as f64);
+        for letter in commit.dead_letters.iter() {
+            metrics::counter!("topk_dead_letters_total", "code" => letter.code.name()).increment(1);
+        }
+        for (window, late) in &commit.late {
+            let name = self.windows.kind(window.kind).name.clone();
+            metrics::counter!("topk_late_records_total", "window" => name).increment(*late);
+        }
+        if let Some(watermark) = commit.watermark {
+            metrics::gauge!("topk_watermark_timestamp_seconds").set(watermark.millis() as f64 / 1000.0);
+        }
+        let consumed: u64 = commit.ledger.values().map(|line| line.consumed).sum();
+        let counted: u64 = commit.ledger.values().map(|line| line.counted).sum();
+        metrics::counter!("topk_records_consumed_total").absolute(consumed);
+        metrics::counter!("topk_records_counted_total").absolute(counted);
+        self.consumed = consumed;
+        self.add(commit, consumed, counted);
+        let status = writer.status();
+        metrics::gauge!("topk_journal_records_since_base").set(status.records_since_base as f64);
+        metrics::gauge!("topk_journal_bytes_since_base").set(status.bytes_since_base as f64);
+        metrics::gauge!("topk_journal_base_bytes").set(status.base_bytes as f64);
+        let now = self.clock.monotonic();
+        if now - self.last_look >= LOOK_EVERY {
+            self.look(commit, now);
+        }
+    }
+
+    fn add(&self, commit: &Commit, consumed: u64, counted: u64) {
+        let mut totals = self.totals.lock().expect("nobody panics while holding the totals");
+        (totals.consumed, totals.counted) = (consumed - self.before.0, counted - self.before.1);
+        for letter in commit.dead_letters.iter() {
+            *totals.dead_by_code.entry(letter.code).or_default() += 1;
+        }
+        for (window, late) in &commit.late {
+            *totals.late_by_kind.entry(window.kind).or_default() += late;
+        }
+    }
+
+    fn look(&mut self, commit: &Commit, now: Duration) {
+        let seconds = (now - self.last_look).as_secs_f64();
+        let rate = (self.consumed - self.consumed_at_look) as f64 / seconds;
+        (self.last_look, self.consumed_at_look) = (now, self.consumed);
+        for (name, (position, end)) in self.lag.read() {
+            let behind = end.map_or(0, |end| (end - position).max(0));
+            metrics::gauge!("topk_source_lag", "partition" => name.to_string()).set(behind as f64);
+        }
+        for (name, state) in commit.partitions.iter() {
+            if let Some(watermark) = state.watermark {
+                metrics::gauge!("topk_partition_watermark_timestamp_seconds", "partition" => name.to_string())
+                    .set(watermark.millis() as f64 / 1000.0);
+            }
+            metrics::gauge!("topk_partition_active", "partition" => name.to_string()).set(f64::from(u8::from(state.active)));
+        }
+        if let Some(watermark) = commit.watermark {
+            let lag = (self.clock.now().0 - watermark.millis()).max(0) as f64 / 1000.0;
+            metrics::gauge!("topk_watermark_lag_seconds").set(lag);
+        }
+        self.say_who_holds(commit);
+        self.say_how_far(rate, now);
+    }
+
+    /// One line when a partition holds the job watermark back, and again only when the holder or the reason changes.
+    fn say_who_holds(&mut self, commit: &Commit) {
+        let found = holder(commit, &self.rules);
+        let now = found.as_ref().map(|(name, reason, _)| (name.clone(), *reason));
+        if now == self.holder {
+            return;
+        }
+        match found {
+            Some((partition, reason, detail)) => {
+                tracing::warn!(%partition, reason, "{detail}");
+            }
+            None => tracing::info!("no partition holds the watermark back any more"),
+        }
+        self.holder = now;
+    }
+
+    fn say_how_far(&mut self, rate: f64, now: Duration) {
+        let behind = self.lag.behind();
+        let is_behind = now > self.started && rate > 0.0 && behind as f64 / rate > WORTH_SAYING;
+        if is_behind {
+            let eta = Duration::from_secs_f64((behind as f64 / rate).min(1e9));
+            tracing::info!(behind, rate = rate as u64, caught_up_in = ?eta, "behind the source");
+        } else if self.was_behind {
+            tracing::info!("caught up with the source");
+        }
+        self.was_behind = is_behind;
+    }
+}
+
+/// The active partition that keeps the job watermark where it is, if it is well behind the others or undefined.
+fn holder(commit: &Commit, rules: &TimeRules) -> Option<(Arc<str>, &'static str, String)> {
+    let active = || commit.partitions.iter().filter(|(_, state)| state.active);
+    let ahead = active().filter_map(|(_, state)| state.watermark).max()?;
+    if let Some((name, _)) = active().find(|(_, state)| state.watermark.is_none()) {
+        let detail = "the watermark waits for this partition: it has no accepted record yet";
+        return Some((name.clone(), "no accepted record", detail.to_owned()));
+    }
+    let (name, least) = active().filter_map(|(name, state)| Some((name, state.watermark?))).min_by_key(|(_, watermark)| *watermark)?;
+    let gap = Duration::from_millis(u64::try_from(ahead.millis() - least.millis()).unwrap_or(0));
+    let tolerated = rules.out_of_orderness + rules.allowed_lateness;
+    let seen = EventTime::plus(least, rules.out_of_orderness);
+    (gap > tolerated).then(|| {
+        let detail = format!("the watermark is held at {least} by this partition: its newest event is of {seen}, {gap:?} behind the foremost partition");
+        (name.clone(), "behind the others", detail)
+    })
+}

@@ -1,0 +1,147 @@
+//! A reader's thread: read, hand to the intake, close epochs when the ticker says so. It blocks when the dataflow is
+//! gated, which stops reading, which stops the transport's fetching.
+
+use crate::ticker::{Close, Ticker};
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use stream::{DeltaBatch, Epoch, Fault, Grant, ReadState, Reader, Report};
+use timely::scheduling::SyncActivator;
+
+/// What a reader's thread tells its worker's source operator.
+pub(crate) struct Closed {
+    pub(crate) epoch: Epoch,
+    pub(crate) close: Close,
+    pub(crate) batches: Vec<DeltaBatch>,
+    pub(crate) report: Report,
+}
+
+/// What the runtime tells a reader's thread.
+pub(crate) enum Tell {
+    /// Partitions may go on.
+    Granted(Vec<Grant>),
+    /// Next offsets that are committed, for outside monitoring.
+    Committed(Vec<(Arc<str>, i64)>),
+}
+
+/// Everything a reader's thread needs.
+pub(crate) struct ReaderThread {
+    pub(crate) index: usize,
+    pub(crate) reader: Reader,
+    pub(crate) ticker: Arc<Ticker>,
+    pub(crate) closed: SyncSender<Closed>,
+    pub(crate) told: Receiver<Tell>,
+    pub(crate) wake: Arc<OnceLock<SyncActivator>>,
+    /// Where each partition ends, in a bounded run.
+    pub(crate) until: Option<Vec<i64>>,
+    pub(crate) lag: Arc<crate::lag::Lag>,
+}
+
+/// How many records are read between looks at the ticker.
+const BATCH: usize = 4096;
+/// How long a read may wait for its first record, and so delay a close.
+const WAIT: Duration = Duration::from_millis(5);
+
+impl ReaderThread {
+    /// Run until the last epoch is closed.
+    pub(crate) fn run(mut self) -> Result<(), Fault> {
+        let mut epoch: Epoch = 0;
+        let mut paused: Vec<usize> = Vec::new();
+        loop {
+            while let Ok(told) = self.told.try_recv() {
+                self.hear(told, &mut paused)?;
+            }
+            if let Some(close) = self.ticker.close_of(epoch) {
+                if self.close(epoch, close) {
+                    return Ok(());
+                }
+                epoch += 1;
+                continue;
+            }
+            if self.ticker.is_stopping() || self.is_finished() {
+                self.ticker.finished(self.index, true);
+                self.ticker.wait_for_close(epoch, WAIT);
+                continue;
+            }
+            self.ticker.finished(self.index, false);
+            let before = self.reader.intake.records();
+            let state = self.reader.read(WAIT, BATCH)?;
+            let full = self.ticker.took(self.reader.intake.records() - before);
+            self.pause_held(&mut paused)?;
+            self.tell_lag();
+            if full {
+                self.ticker.wait_for_close(epoch, Duration::from_millis(50));
+            } else if state == ReadState::Waiting && self.reader.partitions.is_empty() {
+                self.ticker.wait_for_close(epoch, Duration::from_millis(50));
+            }
+        }
+    }
+
+    /// Close an epoch; whether it was the last.
+    fn close(&mut self, epoch: Epoch, close: Close) -> bool {
+        let (batches, report) = self.reader.intake.close(epoch);
+        // Blocks while the source operator is gated: nothing is read meanwhile.
+        let sent = self.closed.send(Closed { epoch, close, batches, report });
+        assert!(sent.is_ok(), "bug: the source operator ended before its reader");
+        if let Some(wake) = self.wake.get() {
+            // The worker is gone only when the process ends.
+            let _ = wake.activate();
+        }
+        self.ticker.closed();
+        close.last
+    }
+
+    fn hear(&mut self, told: Tell, paused: &mut Vec<usize>) -> Result<(), Fault> {
+        match told {
+            Tell::Granted(grants) => {
+                for grant in &grants {
+                    let index = self.reader.partitions.iter().position(|partition| partition.name == grant.partition);
+                    let Some(index) = index else { continue };
+                    self.reader.intake.grant(grant);
+                    if let Some(at) = paused.iter().position(|partition| *partition == index) {
+                        paused.swap_remove(at);
+                        self.reader.source.pause(index, false)?;
+                    }
+                }
+            }
+            Tell::Committed(offsets) => {
+                let own = |(name, offset): &(Arc<str>, i64)| {
+                    let index = self.reader.partitions.iter().position(|partition| partition.name == *name)?;
+                    Some((index, *offset))
+                };
+                let offsets: Vec<(usize, i64)> = offsets.iter().filter_map(own).collect();
+                if let Err(fault) = self.reader.source.publish_progress(&offsets) {
+                    tracing::debug!(%fault, "progress was not published for monitoring; nothing depends on it");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Records of an idle partition are held until it is let in again; the transport need not fetch more.
+    fn pause_held(&mut self, paused: &mut Vec<usize>) -> Result<(), Fault> {
+        for index in self.reader.intake.held() {
+            if !paused.contains(&index) {
+                self.reader.source.pause(index, true)?;
+                paused.push(index);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_finished(&self) -> bool {
+        let Some(until) = &self.until else { return false };
+        let positions = self.reader.intake.positions();
+        self.reader.intake.held().is_empty() && positions.iter().zip(until).all(|(position, end)| position >= end)
+    }
+
+    fn tell_lag(&self) {
+        for (index, position) in self.reader.intake.positions().into_iter().enumerate() {
+            let end = match &self.until {
+                Some(until) => Some(until[index]),
+                None => self.reader.source.end(index),
+            };
+            self.lag.set(&self.reader.partitions[index].name, position, end);
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! A job's life: start (fence, claim, load), run (readers, workers, commit thread, followers), end (drain or fault).
+
+use crate::acks::Acks;
+use crate::board_room::{BoardRoom, WindowRules};
+use crate::commit::CommitLine;
+use crate::commit_thread::CommitThread;
+use crate::committer::Committer;
+use crate::follow::FollowDesk;
+use crate::follower_thread::FollowerThread;
+use crate::journal::{Genesis, Journal, JournalSettings, LoadFrom, Recovered, Standing, StartOffset, Started, Writer};
+use crate::lag::Lag;
+use crate::observe::{Observer, RunTotals};
+use crate::pipeline::{Pipeline, WorkerKit};
+use crate::read::Feed;
+use crate::reader_thread::ReaderThread;
+use crate::ticker::Ticker;
+use crate::{share, start};
+use object_store::ObjectStore;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+use stream::{
+    Assignment, Claim, Clock, Commit, Fault, Follower, Generation, Intake, PartitionInfo, PartitionPosition, PartitionState, Progress, Reader, Sequence,
+    Source,
+};
+
+/// Everything a run is made of.
+pub struct Plan {
+    /// The job's name.
+    pub job: String,
+    /// Timely workers in this process; each has a reader.
+    pub workers: usize,
+    /// Where the journal is.
+    pub store: Arc<dyn ObjectStore>,
+    /// The journal's settings; followers are filled in here.
+    pub journal: JournalSettings,
+    /// Where records come from.
+    pub source: Arc<dyn Source>,
+    /// The settings that decide what counts mean; kept in the genesis record.
+    pub semantic: BTreeMap<String, Value>,
+    /// Windows, lateness and retention.
+    pub rules: WindowRules,
+    /// Who follows.
+    pub followers: Vec<Box<dyn Follower>>,
+    /// What a reader does with its records; one for each reader, with its partitions.
+    pub intake: Box<dyn Fn(usize, &[(Arc<str>, PartitionState)]) -> Box<dyn Intake>>,
+    /// Close an epoch after this long …
+    pub epoch_interval: Duration,
+    /// … or after this many records.
+    pub epoch_max_events: u64,
+    /// Read to what is there at start, then end.
+    pub until_end: bool,
+    /// How long a start waits for sinks it cannot do without.
+    pub start_deadline: Duration,
+    /// The clocks.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A running job. Dropping it does not stop it.
+pub struct Running {
+    /// Lag by partition.
+    pub lag: Arc<Lag>,
+    /// Where it began.
+    pub begun: Begun,
+    totals: Arc<Mutex<RunTotals>>,
+    ticker: Arc<Ticker>,
+    events: Receiver<Event>,
+    over: Arc<AtomicBool>,
+    wakes: Vec<Arc<OnceLock<timely::scheduling::SyncActivator>>>,
+    guards: Option<timely::communication::WorkerGuards<()>>,
+}
+
+/// What a start found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Begun {
+    /// Our generation.
+    pub generation: Generation,
+    /// The last epoch before us.
+    pub sequence: Sequence,
+    /// The journal was empty.
+    pub fresh: bool,
+    /// Records accounted for before us.
+    pub consumed: u64,
+}
+
+/// How a run goes on.
+pub enum Event {
+    /// The last epoch is committed and every follower has it.
+    Drained(Arc<Commit>),
+    /// Something failed; the process must end, without unwinding the dataflow.
+    Failed(Fault),
+}
+
+/// A handle with which a signal handler ends a run.
+#[derive(Clone)]
+pub struct Stop(Arc<Ticker>);
+
+impl Stop {
+    /// Stop reading, commit, flush; [`Event::Drained`] follows.
+    pub fn drain(&self) {
+        self.0.stop();
+    }
+}
+
+impl Plan {
+    /// Start the job; `build` connects its operators on every worker.
+    ///
+    /// # Errors
+    /// Every refusal of the start-up decision table, before anything runs.
+    pub fn start(mut self, build: impl for<'scope> Fn(&mut Pipeline<'scope>) + Send + Sync + 'static) -> Result<Running, Fault> {
+        for follower in &self.followers {
+            let wants = follower.wants();
+            let hold = match (wants.counts, wants.rankings_every) {
+                (true, _) => crate::journal::Hold::Always,
+                (false, Some(_)) => crate::journal::Hold::WithinRetain,
+                (false, None) => crate::journal::Hold::Records,
+            };
+            self.journal.followers.push((follower.name().to_owned(), hold));
+        }
+        let journal = Journal::open(self.store.clone(), self.journal.clone(), self.clock.clone())?;
+        let source = self.source.identity()?;
+        let above = match journal.look()? {
+            Some(glance) => {
+                start::check_settings(&glance.genesis, &self.semantic)?;
+                start::check_source(&glance.genesis, &source)?;
+                Generation(0)
+            }
+            None => self.look_at_followers()?,
+        };
+        let mut found = self.source.partitions()?;
+        let genesis = || {
+            let offset = |info: &PartitionInfo| (info.name.clone(), StartOffset { offset: info.start, empty: info.start >= info.end });
+            Ok(Genesis { job: self.job.clone(), source, partitions: found.iter().map(offset).collect(), settings: self.semantic.clone() })
+        };
+        let started = journal.start(above, genesis)?;
+        let (claimed, from) = self.claim(&started)?;
+        let (created, generation) = (started.created, started.generation);
+        let (mut recovered, writer) = started.load(&from)?;
+        if !created {
+            found = self.source.partitions()?;
+        }
+        recovered.partitions = start::check_offsets(&recovered.partitions, &found)?;
+        let begun = Begun {
+            generation,
+            sequence: recovered.last_epoch.0,
+            fresh: created,
+            consumed: recovered.ledger.values().map(|line| line.consumed).sum(),
+        };
+        self.launch(begun, recovered, writer, &found, claimed, build)
+    }
+
+    /// An empty journal waits for its sinks: what they show decides.
+    fn look_at_followers(&mut self) -> Result<Generation, Fault> {
+        let deadline = self.clock.monotonic() + self.start_deadline;
+        let mut found = Vec::new();
+        for follower in &mut self.followers {
+            let progress = loop {
+                match follower.look() {
+                    Ok(progress) => break progress,
+                    Err(fault) if fault.is_transient() && self.clock.monotonic() < deadline => {
+                        tracing::warn!(follower = follower.name(), %fault, "a fresh start waits for this sink");
+                        std::thread::sleep(Duration::from_millis(500));
+                    }
+                    Err(fault) => return Err(fault),
+                }
+            };
+            found.push((follower.name(), follower.wants().counts, progress));
+        }
+        start::check_empty_journal(&found)
+    }
+
+    /// Raise our generation in every follower; one that is away is claimed later by its own thread.
+    fn claim(&mut self, started: &Started) -> Result<(Vec<bool>, LoadFrom), Fault> {
+        let claim = Claim { job: self.job.clone(), generation: started.generation };
+        let first = started.first_generation()?;
+        let mut from = LoadFrom::default();
+        let mut claimed = Vec::new();
+        for follower in &mut self.followers {
+            let wants = follower.wants();
+            let progress = match follower.claim(&claim) {
+                Ok(progress) => {
+                    claimed.push(true);
+                    start::own_progress(progress, first)
+                }
+                Err(fault) if fault.is_transient() => {
+                    tracing::warn!(follower = follower.name(), %fault, "starting without this sink; it will be taken over when it is back");
+                    claimed.push(false);
+                    started.ack(follower.name())?.map(|ack| Progress { generation: started.generation, sequence: ack.sequence, hash: Some(ack.hash) })
+                }
+                Err(fault) => return Err(fault),
+            };
+            let reached = progress.as_ref().map_or(Sequence(0), |progress| progress.sequence);
+            if wants.counts {
+                if let Some(progress) = &progress {
+                    let hash = progress.hash.unwrap_or_default();
+                    let standing = started.standing(progress.sequence, hash)?;
+                    let acknowledged = standing == Standing::Gone
+                        && started.ack(follower.name())?.is_some_and(|ack| (ack.sequence, ack.hash) == (progress.sequence, hash));
+                    start::check_chain(follower.name(), progress, standing, acknowledged)?;
+                }
+                from.tables = Some(reached);
+            }
+            if wants.dead_letters {
+                from.dead_letters = Some((follower.name().to_owned(), reached));
+            }
+        }
+        Ok((claimed, from))
+    }
+
+    fn launch(
+        self,
+        begun: Begun,
+        mut recovered: Recovered,
+        writer: Writer,
+        found: &[PartitionInfo],
+        claimed: Vec<bool>,
+        build: impl for<'scope> Fn(&mut Pipeline<'scope>) + Send + Sync + 'static,
+    ) -> Result<Running, Fault> {
+        let Plan { job, workers, source, followers, intake, clock, rules, .. } = self;
+        let lag = Arc::new(Lag::default());
+        let ticker = Arc::new(Ticker::new(workers, self.epoch_max_events));
+        let over = Arc::new(AtomicBool::new(false));
+        let (tell, events) = channel();
+        let assignment = Assignment::new(workers);
+        let mut groups: Vec<Vec<stream::GroupState>> = (0..workers).map(|_| Vec::new()).collect();
+        for group in std::mem::take(&mut recovered.groups) {
+            groups[assignment.worker(group.group)].push(group);
+        }
+
+        // Followers.
+        let holds = |follower: &dyn Follower| follower.wants().counts || follower.wants().rankings_every.is_some();
+        let acks = Arc::new(Acks::new(followers.iter().map(|follower| (follower.name().to_owned(), holds(&**follower)))));
+        let rows_wanted = followers.iter().any(|follower| follower.wants().counts);
+        let desk_wake = Arc::new(OnceLock::new());
+        let undelivered: Vec<(Sequence, Arc<stream::DeadLetter>)> =
+            std::mem::take(&mut recovered.dead_letters).into_iter().map(|(sequence, letter)| (sequence, Arc::new(letter))).collect();
+        let mut lines = Vec::new();
+        for (follower, claimed) in followers.into_iter().zip(claimed) {
+            let name = follower.name();
+            let undelivered = if follower.wants().dead_letters { undelivered.clone() } else { Vec::new() };
+            let claim = Claim { job: job.clone(), generation: begun.generation };
+            let (thread, line) = FollowerThread::new(follower, claim, claimed, acks.clone(), clock.clone(), desk_wake.clone(), undelivered);
+            lines.push(line);
+            spawn(name, tell.clone(), move || thread.run())?;
+        }
+
+        // Readers, the partitions dealt out in the order of their names.
+        let mut feeds = Vec::new();
+        let mut wakes = vec![desk_wake.clone()];
+        for worker in 0..workers {
+            let own: Vec<(Arc<str>, PartitionState)> = recovered
+                .partitions
+                .iter()
+                .enumerate()
+                .filter(|(index, _)| index % workers == worker)
+                .map(|(_, (name, state))| (name.clone(), state.clone()))
+                .collect();
+            let position = |(name, state): &(Arc<str>, PartitionState)| PartitionPosition { name: name.clone(), offset: state.next_offset, fingerprint: state.fingerprint };
+            let partitions: Vec<PartitionPosition> = own.iter().map(position).collect();
+            let end = |partition: &PartitionPosition| found.iter().find(|info| info.name == partition.name).map_or(0, |info| info.end);
+            let until = self.until_end.then(|| partitions.iter().map(end).collect());
+            let reader = Reader { source: source.open(&partitions)?, intake: intake(worker, &own), partitions };
+            // One closed epoch at hand, one being handed over: more would only hide the gate.
+            let (closed, take_closed) = sync_channel(1);
+            let (tell_reader, told) = channel();
+            let wake = Arc::new(OnceLock::new());
+            wakes.push(wake.clone());
+            let thread = ReaderThread { index: worker, reader, ticker: ticker.clone(), closed, told, wake: wake.clone(), until, lag: lag.clone() };
+            spawn(&format!("reader-{worker}"), tell.clone(), move || thread.run())?;
+            feeds.push(Feed { closed: take_closed, tell: tell_reader, wake, over: over.clone() });
+        }
+
+        // The commit thread.
+        let commit_wake = Arc::new(OnceLock::new());
+        wakes.push(commit_wake.clone());
+        let (uncommitted, take_uncommitted) = channel();
+        let (committed, take_committed) = channel();
+        let counted = recovered.ledger.values().map(|line| line.counted).sum();
+        let observer = Observer::new(rules.windows.clone(), self.journal.rules, clock.clone(), lag.clone(), (begun.consumed, counted));
+        let totals = observer.totals();
+        let thread = CommitThread {
+            committer: Committer::new(&recovered, !self.until_end),
+            observer,
+            last: recovered.last_epoch,
+            writer,
+            acks,
+            uncommitted: take_uncommitted,
+            committed,
+            wake: commit_wake.clone(),
+        };
+        spawn("commit", tell.clone(), move || thread.run())?;
+        let mut line = Some(CommitLine { uncommitted, committed: take_committed, wake: commit_wake });
+        let (drained, take_drained) = channel();
+        let mut desk = Some(FollowDesk { room: BoardRoom::new(rules, &recovered), followers: lines, clock, ticker: ticker.clone(), wake: desk_wake, drained });
+        let told = tell.clone();
+        spawn("drained", tell.clone(), move || {
+            if let Ok(commit) = take_drained.recv() {
+                let _ = told.send(Event::Drained(commit));
+            }
+            Ok(())
+        })?;
+
+        // Workers.
+        let kits: Vec<Mutex<Option<WorkerKit>>> = feeds
+            .into_iter()
+            .zip(groups)
+            .map(|(feed, groups)| Mutex::new(Some(WorkerKit { feed, groups, line: line.take(), desk: desk.take(), rows_wanted })))
+            .collect();
+        let config = match workers {
+            1 => timely::Config::thread(),
+            workers => timely::Config::process(workers),
+        };
+        let guards = timely::execute(config, move |worker| {
+            share::measure(worker);
+            let kit = kits[worker.index()].lock().expect("kits are taken once").take().expect("kits are taken once");
+            worker.dataflow(|scope| build(&mut Pipeline::new(scope, kit)));
+        })
+        .map_err(|error| Fault::failed("cannot start the workers", error, "check the limits on threads and memory"))?;
+        let clocked = ticker.clone();
+        let interval = self.epoch_interval;
+        spawn("ticker", tell, move || {
+            clocked.run(interval);
+            Ok(())
+        })?;
+        Ok(Running { lag, begun, totals, ticker, events, over, wakes, guards: Some(guards) })
+    }
+}
+
+impl Running {
+    /// A handle to end it.
+    pub fn stop(&self) -> Stop {
+        Stop(self.ticker.clone())
+    }
+
+    /// What this run has committed so far.
+    pub fn totals(&self) -> RunTotals {
+        self.totals.lock().expect("nobody panics while holding the totals").clone()
+    }
+
+    /// Wait for the next event, at most `wait`.
+    pub fn wait(&self, wait: Duration) -> Option<Event> {
+        self.events.recv_timeout(wait).ok()
+    }
+
+    /// After [`Event::Drained`]: let the dataflow finish and join its workers.
+    pub fn finish(mut self) {
+        self.over.store(true, Ordering::Release);
+        for wake in self.wakes.iter().filter_map(|wake| wake.get()) {
+            // Workers that are already gone need no waking.
+            let _ = wake.activate();
+        }
+        drop(self.guards.take());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Joining workers of a run that failed would wait for ever: the process ends instead.
+        if let Some(guards) = self.guards.take() {
+            std::mem::forget(guards);
+        }
+    }
+}
+
+/// A named thread whose fault ends the run.
+fn spawn(name: &str, tell: Sender<Event>, body: impl FnOnce() -> Result<(), Fault> + Send + 'static) -> Result<(), Fault> {
+    let run = move || {
+        if let Err(fault) = body() {
+            // Nobody listens only when the process is ending.
+            let _ = tell.send(Event::Failed(fault));
+        }
+    };
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(run)
+        .map(drop)
+        .map_err(|error| Fault::failed(format!("cannot start thread {name}"), error, "check the limits on threads and memory"))
+}

@@ -1,0 +1,142 @@
+//! The one ticker: closes an epoch after `epoch.interval` or `epoch.max_events`, whichever is first, and only once
+//! every reader has closed the one before. So a gated reader stops the clock, and epochs grow instead of piling up.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+use stream::Epoch;
+
+/// How an epoch closes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Close {
+    /// The workers copy out the rows the tables lack.
+    pub(crate) take_rows: bool,
+    /// The run ends with this epoch.
+    pub(crate) last: bool,
+}
+
+/// Shared by the ticker and the readers.
+pub(crate) struct Ticker {
+    state: Mutex<State>,
+    changed: Condvar,
+    readers: usize,
+    max_events: u64,
+}
+
+#[derive(Default)]
+struct State {
+    /// Epochs below are closed, or being closed by readers.
+    open: Epoch,
+    /// How the epochs from `open - closes.len()` to `open - 1` close.
+    closes: VecDeque<Close>,
+    /// Readers that have closed `open - 1`.
+    closed_by: usize,
+    /// Records in the open epoch, as readers tell.
+    events: u64,
+    rows_asked: bool,
+    finished: Vec<bool>,
+    stopping: bool,
+    last: Option<Epoch>,
+}
+
+/// Closed epochs remembered: readers are never more than one behind.
+const REMEMBERED: usize = 4;
+
+impl Ticker {
+    pub(crate) fn new(readers: usize, max_events: u64) -> Self {
+        let state = State { finished: vec![false; readers], closed_by: readers, ..State::default() };
+        Ticker { state: Mutex::new(state), changed: Condvar::new(), readers, max_events }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nobody panics while holding the ticker")
+    }
+
+    /// The ticker's own loop; returns the last epoch.
+    pub(crate) fn run(&self, interval: Duration) -> Epoch {
+        loop {
+            let state = self.lock();
+            let due = |state: &mut State| !(state.stopping || state.events >= self.max_events || self.all_finished(state));
+            let (state, _) = self.changed.wait_timeout_while(state, interval, due).expect("nobody panics while holding the ticker");
+            let mut state = self.changed.wait_while(state, |state| state.closed_by < self.readers).expect("nobody panics while holding the ticker");
+            let last = state.stopping || self.all_finished(&state);
+            let take_rows = std::mem::take(&mut state.rows_asked) || last;
+            state.closes.push_back(Close { take_rows, last });
+            if state.closes.len() > REMEMBERED {
+                state.closes.pop_front();
+            }
+            let epoch = state.open;
+            state.open += 1;
+            state.closed_by = 0;
+            state.events = 0;
+            if last {
+                state.last = Some(epoch);
+                self.changed.notify_all();
+                return epoch;
+            }
+            self.changed.notify_all();
+        }
+    }
+
+    fn all_finished(&self, state: &State) -> bool {
+        state.finished.iter().all(|finished| *finished)
+    }
+
+    /// How `epoch` closes, once it does.
+    pub(crate) fn close_of(&self, epoch: Epoch) -> Option<Close> {
+        let state = self.lock();
+        if epoch >= state.open {
+            return None;
+        }
+        let back = usize::try_from(state.open - epoch).expect("few epochs are open");
+        Some(state.closes[state.closes.len() - back])
+    }
+
+    /// A reader has closed the epoch that was closing.
+    pub(crate) fn closed(&self) {
+        self.lock().closed_by += 1;
+        self.changed.notify_all();
+    }
+
+    /// A reader has taken `records` more; whether the open epoch is full, so that it should wait for the close.
+    pub(crate) fn took(&self, records: u64) -> bool {
+        let mut state = self.lock();
+        state.events += records;
+        let full = state.events >= self.max_events;
+        if full {
+            self.changed.notify_all();
+        }
+        full
+    }
+
+    /// Wait until `epoch` closes, at most `wait`.
+    pub(crate) fn wait_for_close(&self, epoch: Epoch, wait: Duration) {
+        let state = self.lock();
+        drop(self.changed.wait_timeout_while(state, wait, |state| epoch >= state.open).expect("nobody panics while holding the ticker"));
+    }
+
+    /// A reader has read all it will ever read, or has again something to do.
+    pub(crate) fn finished(&self, reader: usize, finished: bool) {
+        let mut state = self.lock();
+        if state.finished[reader] != finished {
+            state.finished[reader] = finished;
+            self.changed.notify_all();
+        }
+    }
+
+    /// Ask for rows at the next close.
+    pub(crate) fn ask_for_rows(&self) {
+        self.lock().rows_asked = true;
+    }
+
+    /// Close the last epoch as soon as possible.
+    pub(crate) fn stop(&self) {
+        self.lock().stopping = true;
+        self.changed.notify_all();
+    }
+
+    /// Whether readers should stop reading.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.lock().stopping
+    }
+}

@@ -1,0 +1,251 @@
+//! The follower that publishes rankings: boards first, then the pointers to them, then how far it got.
+
+use super::memory::{MemoryBoard, MemoryStore};
+use super::owner::{Owner, newer};
+use super::redis::RedisStore;
+use super::settings::BoardSettings;
+use super::store::{Age, Board, BoardStore, Put};
+use crate::retention::oldest_kept;
+use std::sync::Arc;
+use std::time::Duration;
+use stream::{
+    Blob, BoardKeys, Claim, Clock, EventTime, Fault, Follower, Generation, KindIndex, Progress, Sequence, Step, Wants,
+    WindowId,
+};
+
+/// Everything current is written again this often, in case the store lost it.
+const REFRESH_EVERY: Duration = Duration::from_secs(30);
+/// Boards sent together.
+const BOARDS_AT_ONCE: usize = 64;
+/// Tries to change the owner while somebody else does too.
+const OWNER_TRIES: usize = 8;
+/// Above every epoch, and still exact as a double, which is all that Redis scripts have.
+const INSIST: Sequence = Sequence((1 << 53) - 1);
+
+/// Publishes rankings into a store.
+pub struct BoardFollower {
+    store: Box<dyn BoardStore>,
+    settings: BoardSettings,
+    keys: BoardKeys,
+    clock: Arc<dyn Clock>,
+    generation: Option<Generation>,
+    /// The owner as last seen, byte for byte.
+    owner: Option<Vec<u8>>,
+    /// By kind: what the store was told to forget.
+    forgotten: Vec<Option<EventTime>>,
+}
+
+impl BoardFollower {
+    /// Publishes into Redis. Nothing is opened yet.
+    ///
+    /// # Errors
+    /// A URL that cannot be used.
+    pub fn redis(settings: BoardSettings, clock: Arc<dyn Clock>) -> Result<Self, Fault> {
+        let store = RedisStore::new(&settings.url)?;
+        Ok(Self::over(Box::new(store), settings, clock))
+    }
+
+    /// Publishes into memory, for readers in this process.
+    pub fn memory(board: MemoryBoard, settings: BoardSettings, clock: Arc<dyn Clock>) -> Self {
+        Self::over(Box::new(MemoryStore::new(board)), settings, clock)
+    }
+
+    pub(super) fn over(store: Box<dyn BoardStore>, settings: BoardSettings, clock: Arc<dyn Clock>) -> Self {
+        assert_eq!(settings.retention.len(), settings.windows.len(), "retention is given for each kind");
+        BoardFollower {
+            keys: BoardKeys::new(&settings.prefix, settings.windows.clone()),
+            forgotten: vec![None; settings.windows.len()],
+            store,
+            settings,
+            clock,
+            generation: None,
+            owner: None,
+        }
+    }
+
+    fn read_owner(&mut self) -> Result<Option<Owner>, Fault> {
+        let stored = self.store.get(&[self.keys.owner()])?.pop().flatten();
+        self.owner = stored.map(|bytes| bytes.to_vec());
+        self.owner.as_deref().map(Owner::decode).transpose()
+    }
+
+    /// The owner that the current boards show, should its own key be lost: the newest of them.
+    fn shown_owner(&mut self) -> Result<Option<Owner>, Fault> {
+        let kinds = 0..self.settings.windows.len() as KindIndex;
+        let pointers: Vec<String> = kinds.clone().map(|kind| self.keys.current(kind)).collect();
+        let starts = self.store.get(&pointers)?;
+        let boards: Vec<String> = kinds
+            .zip(&starts)
+            .filter_map(|(kind, start)| Some((kind, std::str::from_utf8(start.as_ref()?).ok()?)))
+            .map(|(kind, start)| self.keys.blob_of_start(kind, start))
+            .collect();
+        let mut shown: Option<Owner> = None;
+        for bytes in self.store.get(&boards)?.into_iter().flatten() {
+            let blob = Blob::decode(&bytes, &self.settings.words)?;
+            let owner = Owner { job: blob.job, generation: blob.generation, epoch: Some(blob.epoch) };
+            if shown.as_ref().is_none_or(|shown| (shown.generation, shown.epoch) < (owner.generation, owner.epoch)) {
+                shown = Some(owner);
+            }
+        }
+        Ok(shown)
+    }
+
+    /// Become the owner, or record how far we got as the owner.
+    fn own(&mut self, next: &Owner) -> Result<(), Fault> {
+        let (key, text) = (self.keys.owner(), next.encode());
+        for _ in 0..OWNER_TRIES {
+            if self.store.swap(&key, self.owner.as_deref(), &text)? {
+                self.owner = Some(text.into_bytes());
+                return Ok(());
+            }
+            let had = self.owner.is_some();
+            match self.read_owner()? {
+                Some(stored) => stored.yields_to(&next.job, next.generation, &self.store.place())?,
+                None if had => {
+                    tracing::warn!(
+                        store = self.store.name(),
+                        "the store lost data; boards are written again as they change or are refreshed"
+                    );
+                }
+                None => {}
+            }
+        }
+        Err(Fault::transient(
+            format!("cannot become the owner of the boards in {}", self.store.place()),
+            "another instance keeps changing the owner",
+            "let only one instance run",
+        ))
+    }
+
+    fn boards(&self, step: &Step) -> Vec<Board> {
+        let (settings, commit) = (&self.settings, &step.commit);
+        let age = Age { generation: commit.generation, epoch: commit.sequence };
+        let board = |ranking: &Arc<stream::Ranking>| {
+            let blob = Blob::of(ranking, &settings.windows, &settings.job, commit, self.clock.now(), settings.k);
+            let window = ranking.id();
+            Board {
+                window,
+                key: self.keys.blob(window),
+                bytes: blob.encode(&settings.words),
+                age,
+                time_to_live: settings.retention[usize::from(window.kind)],
+            }
+        };
+        step.rankings.iter().map(board).collect()
+    }
+
+    fn pointers(&self, step: &Step) -> Vec<(String, String)> {
+        let mut moves = Vec::with_capacity(2 * step.pointers.len());
+        for pointers in &step.pointers {
+            let label = |start: EventTime| self.keys.start(WindowId { kind: pointers.kind, start });
+            moves.extend(pointers.current.map(|start| (self.keys.current(pointers.kind), label(start))));
+            moves.extend(pointers.closed.map(|start| (self.keys.closed(pointers.kind), label(start))));
+        }
+        moves
+    }
+
+    /// Store boards. One that is refused though no newer incarnation exists is from a life that is over: insist.
+    fn put(&mut self, boards: Vec<Board>, ours: Generation) -> Result<(), Fault> {
+        let outcomes = self.store.put(&boards)?;
+        let mut again = Vec::new();
+        for (mut board, outcome) in boards.into_iter().zip(outcomes) {
+            match outcome {
+                Put::Refused(stored) if stored.generation > ours => {
+                    return Err(newer(&self.store.place(), stored.generation, ours));
+                }
+                Put::Refused(stored) => {
+                    tracing::warn!(
+                        key = board.key,
+                        generation = stored.generation.0,
+                        epoch = stored.epoch.0,
+                        "overwriting a board of a life that is over"
+                    );
+                    board.age = Age { generation: ours, epoch: INSIST };
+                    again.push(board);
+                }
+                Put::Written => self.count(board.window.kind),
+            }
+        }
+        if again.is_empty() {
+            return Ok(());
+        }
+        for (board, outcome) in again.iter().zip(self.store.put(&again)?) {
+            match outcome {
+                Put::Refused(stored) => return Err(newer(&self.store.place(), stored.generation, ours)),
+                Put::Written => self.count(board.window.kind),
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&self, kind: KindIndex) {
+        let window = self.settings.windows.kind(kind).name.clone();
+        metrics::counter!("topk_publish_total", "sink" => self.store.name(), "window" => window).increment(1);
+    }
+
+    fn forget(&mut self, watermark: Option<EventTime>) {
+        for kind in 0..self.settings.windows.len() {
+            let index = kind as KindIndex;
+            let oldest = oldest_kept(&self.settings.windows, index, self.settings.retention[kind], watermark);
+            if let Some(oldest) = oldest
+                && self.forgotten[kind] < Some(oldest)
+            {
+                self.store.forget(index, oldest);
+                self.forgotten[kind] = Some(oldest);
+            }
+        }
+    }
+}
+
+impl Follower for BoardFollower {
+    fn name(&self) -> &'static str {
+        self.store.name()
+    }
+
+    fn wants(&self) -> Wants {
+        Wants {
+            counts: false,
+            rankings_every: Some(self.settings.publish_every),
+            dead_letters: false,
+            every: self.settings.publish_every,
+            refresh_every: Some(REFRESH_EVERY),
+        }
+    }
+
+    fn look(&mut self) -> Result<Option<Progress>, Fault> {
+        let (owner, shown) = (self.read_owner()?, self.shown_owner()?);
+        let generation = owner.iter().chain(&shown).map(|owner| owner.generation).max();
+        let sequence = owner.or(shown).and_then(|owner| owner.epoch).unwrap_or_default();
+        Ok(generation.map(|generation| Progress { generation, sequence, hash: None }))
+    }
+
+    fn claim(&mut self, claim: &Claim) -> Result<Option<Progress>, Fault> {
+        let (owner, shown) = (self.read_owner()?, self.shown_owner()?);
+        for owner in owner.iter().chain(&shown) {
+            owner.yields_to(&claim.job, claim.generation, &self.store.place())?;
+        }
+        let epoch = owner.as_ref().and_then(|owner| owner.epoch);
+        self.own(&Owner { job: claim.job.clone(), generation: claim.generation, epoch })?;
+        self.generation = Some(claim.generation);
+        // A store that lost its owner may have lost boards: then everything current is written again.
+        Ok(owner.and_then(|owner| Some(Progress { generation: owner.generation, sequence: owner.epoch?, hash: None })))
+    }
+
+    fn write(&mut self, step: &Step) -> Result<(), Fault> {
+        let began = self.clock.monotonic();
+        let ours = self.generation.unwrap_or_default().max(step.commit.generation);
+        let mut boards = self.boards(step);
+        while !boards.is_empty() {
+            let rest = boards.split_off(boards.len().min(BOARDS_AT_ONCE));
+            self.put(boards, ours)?;
+            boards = rest;
+        }
+        self.store.advance(&self.pointers(step))?;
+        let (job, epoch) = (self.settings.job.clone(), Some(step.commit.sequence));
+        self.own(&Owner { job, generation: ours, epoch })?;
+        self.forget(step.commit.watermark);
+        let took = self.clock.monotonic() - began;
+        metrics::histogram!("topk_publish_seconds", "sink" => self.store.name()).record(took.as_secs_f64());
+        Ok(())
+    }
+}

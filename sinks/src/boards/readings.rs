@@ -1,0 +1,37 @@
+//! The read side of boards: bytes by key, wherever they are kept.
+
+use super::memory::MemoryBoard;
+use super::redis::RedisReadings;
+use bytes::Bytes;
+use stream::Fault;
+
+/// Where a reader finds boards. Keys are those of [`stream::BoardKeys`]. Cheap to clone.
+#[derive(Clone)]
+pub enum BoardReadings {
+    /// In Redis.
+    Redis(RedisReadings),
+    /// In this process.
+    Memory(MemoryBoard),
+}
+
+impl BoardReadings {
+    /// A board's bytes, if there is one.
+    ///
+    /// # Errors
+    /// Unreachable, or not within the deadline (a retry helps).
+    pub async fn get(&self, key: &str) -> Result<Option<Bytes>, Fault> {
+        match self {
+            BoardReadings::Redis(redis) => redis.get(key).await,
+            BoardReadings::Memory(board) => Ok(board.get(key)),
+        }
+    }
+
+    /// The `{start}` that a pointer names, if there is one.
+    ///
+    /// # Errors
+    /// As [`BoardReadings::get`].
+    pub async fn pointer(&self, key: &str) -> Result<Option<String>, Fault> {
+        let start = self.get(key).await?;
+        Ok(start.and_then(|start| String::from_utf8(start.to_vec()).ok()))
+    }
+}

@@ -1,0 +1,21 @@
+//! What the SQL stores share, and all of it pure: names, migrations, what a step writes, who may write, how long rows stay.
+
+mod flush;
+mod layout;
+mod ownership;
+mod progress;
+mod ranking;
+mod readings;
+mod settings;
+
+#[cfg(test)]
+pub(crate) mod conformance;
+
+pub(crate) use flush::{Flush, StatusRow};
+pub(crate) use layout::{Layout, Migration};
+pub(crate) use ownership::StoredOwner;
+pub(crate) use progress::{StoredProgress, admit, hash_of, looked};
+pub use ranking::TableRanking;
+pub(crate) use ranking::{ranked, state_named};
+pub use readings::TableReadings;
+pub use settings::TablesSettings;

@@ -1,0 +1,12 @@
+//! Tables in a SQLite file: the embedded twin of `postgres`, with the same names.
+
+mod connection;
+mod readings;
+mod tables;
+mod time;
+
+pub use readings::SqliteReadings;
+pub use tables::SqliteTables;
+
+#[cfg(test)]
+mod tests;

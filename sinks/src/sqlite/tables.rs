@@ -1,0 +1,353 @@
+//! The follower that keeps tables in a SQLite file. One flush is one transaction.
+
+use super::connection::{fault, has_tables, open, open_to_read};
+use super::time::{instant, text};
+use crate::sql::{
+    Flush, Layout, Migration, StatusRow, StoredOwner, StoredProgress, TablesSettings, admit, hash_of, looked, ranked,
+};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use stream::{
+    Claim, Clock, EventTime, Fault, Follower, Generation, KindIndex, Progress, Ranking, Sequence, Span, Step, Wants,
+};
+
+/// Rows that one flush deletes from one table at most, so that retention never holds up a flush for long.
+const SWEEP_ROWS: i64 = 20_000;
+
+const MIGRATIONS: [Migration; 1] = [Migration {
+    version: 1,
+    once: include_str!("migrations/001_once.sql"),
+    each_kind: include_str!("migrations/001_each_kind.sql"),
+    all_time: include_str!("migrations/001_all_time.sql"),
+}];
+
+/// Tables in a SQLite file.
+pub struct SqliteTables {
+    path: PathBuf,
+    place: String,
+    settings: TablesSettings,
+    layout: Layout,
+    clock: Arc<dyn Clock>,
+    connection: Option<Connection>,
+    claimed: Option<Generation>,
+    acknowledged: Option<Sequence>,
+    /// By kind: everything before this start has been deleted.
+    swept: Vec<Option<EventTime>>,
+}
+
+impl SqliteTables {
+    /// Nothing is opened yet.
+    ///
+    /// # Errors
+    /// Names that cannot name tables.
+    pub fn new(path: impl Into<PathBuf>, settings: TablesSettings, clock: Arc<dyn Clock>) -> Result<Self, Fault> {
+        let path = path.into();
+        Ok(SqliteTables {
+            place: path.display().to_string(),
+            layout: Layout::new(&settings, None)?,
+            swept: vec![None; settings.windows.len()],
+            path,
+            settings,
+            clock,
+            connection: None,
+            claimed: None,
+            acknowledged: None,
+        })
+    }
+
+    /// Run in a transaction that no other writer overlaps, and commit it.
+    fn in_transaction<T>(
+        &mut self,
+        work: impl FnOnce(&Self, &Transaction<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Fault> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => open(&self.path)?,
+        };
+        let outcome = (|| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let outcome = work(self, &transaction)?;
+            transaction.commit()?;
+            Ok(outcome)
+        })();
+        // After a failure a new connection begins without whatever state led to it.
+        if outcome.is_ok() {
+            self.connection = Some(connection);
+        }
+        outcome.map_err(|failure: Failure| failure.into_fault(&self.path))
+    }
+
+    fn now(&self) -> String {
+        text(EventTime::from_millis(self.clock.now().0))
+    }
+
+    fn migrate(&self, transaction: &Transaction<'_>) -> Result<i32, Failure> {
+        let applied: i32 = match has_tables(transaction)? {
+            true => transaction
+                .query_row(&self.layout.sql("SELECT schema_version FROM {job}", None), [], |row| row.get(0))?,
+            false => 0,
+        };
+        let (missing, newest) = Migration::missing(&MIGRATIONS, applied, &self.place)?;
+        for migration in missing {
+            transaction.execute_batch(&self.layout.migration(migration))?;
+            tracing::info!(version = migration.version, place = self.place, "applied a migration");
+        }
+        Ok(newest)
+    }
+
+    fn flush(&self, transaction: &Transaction<'_>, step: &Step, flush: &Flush<'_>) -> Result<Vec<bool>, Failure> {
+        let commit = &step.commit;
+        let Some(owner) = stored_owner(&self.layout, transaction)? else {
+            return Err(Failure::Fault(StoredOwner::gone(&self.place)));
+        };
+        let ours = self.claimed.unwrap_or(commit.generation).max(commit.generation);
+        let stored = stored_progress(&self.layout, transaction)?;
+        owner.writable_by(&self.settings.job, &self.place)?;
+        admit(&self.place, owner.generation, stored.as_ref(), ours, self.acknowledged, commit)?;
+
+        let epoch = commit.sequence.0 as i64;
+        for (kind, rows) in flush.counts.iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
+            let kind = kind as KindIndex;
+            if self.settings.windows.kind(kind).span == Span::AllTime {
+                let mut upsert = transaction.prepare_cached(&self.layout.sql(UPSERT_ALL_TIME, Some(kind)))?;
+                for row in rows {
+                    upsert.execute(params![row.key, row.count])?;
+                }
+                continue;
+            }
+            let mut upsert = transaction.prepare_cached(&self.layout.sql(UPSERT, Some(kind)))?;
+            for of_window in rows.chunk_by(|a, b| a.start == b.start) {
+                let start = text(of_window[0].start);
+                for row in of_window {
+                    upsert.execute(params![start, row.key, row.count])?;
+                }
+            }
+        }
+        for row in &flush.statuses {
+            self.write_status(transaction, row, epoch)?;
+        }
+        for ranking in flush.rankings.iter().flatten() {
+            self.write_ranking(transaction, ranking)?;
+        }
+        for row in &flush.ledger {
+            transaction.prepare_cached(&self.layout.sql(UPSERT_LEDGER, None))?.execute(params![
+                row.partition,
+                row.consumed,
+                row.counted,
+                row.dead_lettered
+            ])?;
+        }
+        let swept = self.sweep(transaction, &flush.oldest_kept)?;
+        transaction.prepare_cached(&self.layout.sql(UPSERT_PROGRESS, None))?.execute(params![
+            ours.0 as i64,
+            epoch,
+            flush.rankings.as_ref().map(|_| epoch),
+            commit.hash.to_string(),
+            flush.offsets.to_string(),
+            flush.partitions.to_string(),
+            commit.watermark.map(text),
+            self.now(),
+        ])?;
+        Ok(swept)
+    }
+
+    fn write_status(&self, transaction: &Transaction<'_>, row: &StatusRow, epoch: i64) -> rusqlite::Result<()> {
+        let window = row.status.window;
+        transaction.prepare_cached(&self.layout.sql(UPSERT_STATUS, None))?.execute(params![
+            self.settings.windows.kind(window.kind).name,
+            text(window.start),
+            text(window.end),
+            row.status.state.to_string(),
+            row.events,
+            row.keys,
+            row.late,
+            epoch,
+        ])?;
+        Ok(())
+    }
+
+    fn write_ranking(&self, transaction: &Transaction<'_>, ranking: &Ranking) -> Result<(), Failure> {
+        let window = ranking.window;
+        let (period, start) = (&self.settings.windows.kind(window.kind).name, text(window.start));
+        let delete = self.layout.sql("DELETE FROM {top_k} WHERE period = ?1 AND region = '' AND start_time = ?2", None);
+        transaction.prepare_cached(&delete)?.execute(params![period, start])?;
+        let insert = self.layout.sql("INSERT INTO {top_k} VALUES (?1, '', ?2, ?3, ?4, ?5, ?6)", None);
+        let mut insert = transaction.prepare_cached(&insert)?;
+        let end = text(window.end);
+        for (rank, key, count) in ranked(ranking)? {
+            insert.execute(params![period, start, end, rank, key, count])?;
+        }
+        Ok(())
+    }
+
+    /// Delete what has expired, a bounded number of rows; by kind, whether all of it is gone.
+    fn sweep(&self, transaction: &Transaction<'_>, oldest_kept: &[Option<EventTime>]) -> rusqlite::Result<Vec<bool>> {
+        let mut done = vec![true; oldest_kept.len()];
+        for (kind, oldest) in oldest_kept.iter().enumerate() {
+            let Some(oldest) = oldest else { continue };
+            if self.swept[kind] >= Some(*oldest) {
+                continue;
+            }
+            let index = kind as KindIndex;
+            let (name, start) = (&self.settings.windows.kind(index).name, text(*oldest));
+            let counts = transaction
+                .prepare_cached(&self.layout.sql(SWEEP_COUNTS, Some(index)))?
+                .execute(params![start, SWEEP_ROWS])?;
+            let mut full = counts as i64 == SWEEP_ROWS;
+            for sweep in [SWEEP_TOP_K, SWEEP_STATUS] {
+                let rows = transaction
+                    .prepare_cached(&self.layout.sql(sweep, None))?
+                    .execute(params![name, start, SWEEP_ROWS])?;
+                full |= rows as i64 == SWEEP_ROWS;
+            }
+            done[kind] = !full;
+        }
+        Ok(done)
+    }
+}
+
+const UPSERT: &str = "INSERT INTO {counts} (window_start, {key}, {events}) VALUES (?1, ?2, ?3)
+    ON CONFLICT (window_start, {key}) DO UPDATE SET {events} = excluded.{events} WHERE {events} <> excluded.{events}";
+const UPSERT_ALL_TIME: &str = "INSERT INTO {counts} ({key}, {events}) VALUES (?1, ?2)
+    ON CONFLICT ({key}) DO UPDATE SET {events} = excluded.{events} WHERE {events} <> excluded.{events}";
+const UPSERT_STATUS: &str = "INSERT INTO {status} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+    ON CONFLICT (\"window\", window_start) DO UPDATE SET window_end = excluded.window_end, state = excluded.state,
+    {events} = excluded.{events}, {keys} = excluded.{keys}, late = excluded.late, epoch = excluded.epoch";
+const UPSERT_LEDGER: &str = "INSERT INTO {ledger} VALUES (?1, ?2, ?3, ?4)
+    ON CONFLICT (partition) DO UPDATE SET consumed = excluded.consumed, counted = excluded.counted,
+    dead_lettered = excluded.dead_lettered";
+const UPSERT_PROGRESS: &str = "INSERT INTO {progress} VALUES (0, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+    ON CONFLICT (shard) DO UPDATE SET generation = excluded.generation, epoch = excluded.epoch,
+    top_k_epoch = coalesce(excluded.top_k_epoch, top_k_epoch), commit_hash = excluded.commit_hash,
+    offsets = excluded.offsets, partitions = excluded.partitions, as_of = excluded.as_of,
+    updated_at = excluded.updated_at";
+const UPSERT_JOB: &str = "INSERT INTO {job} VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+    ON CONFLICT (job) DO UPDATE SET schema_version = excluded.schema_version, generation = excluded.generation,
+    updated_at = excluded.updated_at";
+const SWEEP_COUNTS: &str = "DELETE FROM {counts} WHERE (window_start, {key}) IN
+    (SELECT window_start, {key} FROM {counts} WHERE window_start < ?1 ORDER BY window_start, {key} LIMIT ?2)";
+const SWEEP_TOP_K: &str = "DELETE FROM {top_k} WHERE (period, region, start_time, rank) IN
+    (SELECT period, region, start_time, rank FROM {top_k} WHERE period = ?1 AND start_time < ?2 LIMIT ?3)";
+const SWEEP_STATUS: &str = "DELETE FROM {status} WHERE (\"window\", window_start) IN
+    (SELECT \"window\", window_start FROM {status} WHERE \"window\" = ?1 AND window_start < ?2 LIMIT ?3)";
+
+impl Follower for SqliteTables {
+    fn name(&self) -> &'static str {
+        "sqlite"
+    }
+
+    fn wants(&self) -> Wants {
+        self.settings.wants()
+    }
+
+    fn look(&mut self) -> Result<Option<Progress>, Fault> {
+        let Some(connection) = open_to_read(&self.path)? else { return Ok(None) };
+        let looked = (|| {
+            if !has_tables(&connection)? {
+                return Ok(None);
+            }
+            let owner = stored_owner(&self.layout, &connection)?;
+            let stored = stored_progress(&self.layout, &connection)?;
+            Ok(owner.map(|owner| looked(owner.generation, stored.as_ref())))
+        })();
+        looked.map_err(|failure: Failure| failure.into_fault(&self.path))
+    }
+
+    fn claim(&mut self, claim: &Claim) -> Result<Option<Progress>, Fault> {
+        let stored = self.in_transaction(|tables, transaction| {
+            let claimed = StoredOwner::claimed(claim, &tables.settings);
+            if has_tables(transaction)?
+                && let Some(owner) = stored_owner(&tables.layout, transaction)?
+            {
+                owner.yields_to(&claimed, &tables.place)?;
+            }
+            let version = tables.migrate(transaction)?;
+            transaction.execute(
+                &tables.layout.sql(UPSERT_JOB, None),
+                params![
+                    claimed.job,
+                    claimed.table_prefix,
+                    claimed.key_column,
+                    version,
+                    claimed.generation.0 as i64,
+                    tables.now()
+                ],
+            )?;
+            stored_progress(&tables.layout, transaction)
+        })?;
+        self.claimed = Some(claim.generation);
+        self.acknowledged = None;
+        Ok(stored.map(|stored| stored.progress()))
+    }
+
+    fn write(&mut self, step: &Step) -> Result<(), Fault> {
+        let began = self.clock.monotonic();
+        let flush = Flush::plan(step, &self.settings)?;
+        let done = self.in_transaction(|tables, transaction| tables.flush(transaction, step, &flush))?;
+        for (kind, _) in done.into_iter().enumerate().filter(|(_, done)| *done) {
+            self.swept[kind] = flush.oldest_kept[kind];
+        }
+        self.acknowledged = Some(step.commit.sequence);
+        flush.record("sqlite", &self.settings.windows, self.clock.monotonic() - began);
+        Ok(())
+    }
+}
+
+/// What can end a transaction.
+pub(super) enum Failure {
+    Sqlite(rusqlite::Error),
+    Fault(Fault),
+}
+
+impl Failure {
+    pub(super) fn into_fault(self, path: &Path) -> Fault {
+        match self {
+            Failure::Sqlite(error) => fault(path, &error),
+            Failure::Fault(fault) => fault,
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Failure::Sqlite(error)
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Failure::Fault(fault)
+    }
+}
+
+fn stored_owner(layout: &Layout, connection: &Connection) -> Result<Option<StoredOwner>, Failure> {
+    let sql = layout.sql("SELECT job, table_prefix, key_column, generation FROM {job}", None);
+    let owner = connection.query_row(&sql, [], |row| {
+        Ok(StoredOwner {
+            job: row.get(0)?,
+            table_prefix: row.get(1)?,
+            key_column: row.get(2)?,
+            generation: Generation(row.get::<_, i64>(3)?.unsigned_abs()),
+        })
+    });
+    Ok(owner.optional()?)
+}
+
+pub(super) fn stored_progress(layout: &Layout, connection: &Connection) -> Result<Option<StoredProgress>, Failure> {
+    let sql =
+        layout.sql("SELECT generation, epoch, top_k_epoch, commit_hash, as_of FROM {progress} WHERE shard = 0", None);
+    let row = connection.query_row(&sql, [], |row| {
+        let top_k_epoch: Option<i64> = row.get(2)?;
+        let (hash, as_of): (String, Option<String>) = (row.get(3)?, row.get(4)?);
+        Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, top_k_epoch, hash, as_of))
+    });
+    let Some((generation, epoch, top_k_epoch, hash, as_of)) = row.optional()? else { return Ok(None) };
+    Ok(Some(StoredProgress {
+        generation: Generation(generation.unsigned_abs()),
+        epoch: Sequence(epoch.unsigned_abs()),
+        top_k_epoch: top_k_epoch.map(|epoch| Sequence(epoch.unsigned_abs())),
+        hash: hash_of(&hash)?,
+        as_of: as_of.map(|at| instant(&at, EventTime::MIN)).transpose()?,
+    }))
+}

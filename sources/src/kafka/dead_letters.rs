@@ -1,0 +1,207 @@
+//! Dead letters to a topic, each exactly once for a read_committed reader: one transaction per step, a transactional id
+//! that fences older incarnations, and the topic itself as the record of how far it got.
+
+use super::client::{self, Watch};
+use super::last_letter::{self, PARTITION};
+use super::topic;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::types::RDKafkaErrorCode;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use stream::{Claim, DeadLetter, Fault, Follower, Generation, Progress, Sequence, Step, Wants};
+
+/// How long one call to the transaction coordinator may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Room for the greatest record of the source and our headers.
+const MAX_MESSAGE_BYTES: &str = "16777216";
+
+/// Where dead letters go.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeadLetterSettings {
+    /// `host:port`, several by commas.
+    pub brokers: String,
+    /// The topic of the letters.
+    pub topic: String,
+    /// The topic whose letters they are.
+    pub source_topic: String,
+    /// More librdkafka properties.
+    pub properties: BTreeMap<String, String>,
+    /// A transaction at most this often.
+    pub every: Duration,
+}
+
+/// Writes dead letters to Kafka.
+///
+/// Where it stands is the epoch of the last letter in the topic; its generation is not known from there and is given as
+/// 0. A topic may hold letters of an earlier life of the job, whose epochs are beyond the journal's: only the last letter
+/// counts, so the caller must not go on after an epoch that its journal does not have.
+pub struct DeadLetterProducer {
+    settings: DeadLetterSettings,
+    producer: Option<BaseProducer<Watch>>,
+    /// A step whose commit was sent and not answered yet.
+    committing: Option<Sequence>,
+}
+
+impl DeadLetterProducer {
+    /// A follower. Nothing is contacted yet.
+    ///
+    /// # Errors
+    /// Properties that are unknown, refused, or need the feature `kafka-tls`.
+    pub fn new(settings: DeadLetterSettings) -> Result<Self, Fault> {
+        client::config(&settings.brokers, &settings.properties)?;
+        Ok(DeadLetterProducer { settings, producer: None, committing: None })
+    }
+
+    fn config(&self) -> Result<rdkafka::ClientConfig, Fault> {
+        client::config(&self.settings.brokers, &self.settings.properties)
+    }
+
+    fn progress(&self) -> Result<Option<Progress>, Fault> {
+        let found = last_letter::find(&self.config()?, &self.settings.topic, &self.settings.source_topic)?;
+        Ok(found.map(|sequence| Progress { generation: Generation(0), sequence, hash: None }))
+    }
+
+    /// Send a step's letters and commit them.
+    fn transact(&mut self, producer: &BaseProducer<Watch>, step: &Step) -> Result<(), Fault> {
+        if self.committing != Some(step.commit.sequence) {
+            let begun = producer.begin_transaction().and_then(|()| {
+                step.dead_letters.iter().try_for_each(|(epoch, letter)| self.send(producer, *epoch, letter))
+            });
+            begun.and_then(|()| producer.flush(PATIENCE)).map_err(|error| self.give_up(producer, &error))?;
+            if let Some(error) = producer.context().take_undelivered() {
+                return Err(self.give_up(producer, &error));
+            }
+            self.committing = Some(step.commit.sequence);
+        }
+        match producer.commit_transaction(PATIENCE) {
+            Ok(()) => {
+                self.committing = None;
+                Ok(())
+            }
+            Err(KafkaError::Transaction(error)) if error.txn_requires_abort() => {
+                self.committing = None;
+                Err(self.give_up(producer, &KafkaError::Transaction(error)))
+            }
+            // Unanswered: the same step comes again and only its commit is repeated.
+            Err(error) => Err(self.fault(producer, &error)),
+        }
+    }
+
+    fn send(&self, producer: &BaseProducer<Watch>, epoch: Sequence, letter: &DeadLetter) -> Result<(), KafkaError> {
+        let mut record = BaseRecord::<[u8], [u8]>::to(&self.settings.topic).partition(PARTITION);
+        record.key = letter.key.as_deref();
+        record.payload = letter.value.as_deref();
+        // The timestamp is the time of writing: an old one would fall to the topic's retention, and a broker refuses
+        // one that is far ahead.
+        record = record.headers(headers(letter, epoch, &self.settings.source_topic));
+        loop {
+            record = match producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), again)) => again,
+                Err((error, _)) => return Err(error),
+            };
+            producer.poll(Duration::from_millis(10));
+        }
+    }
+
+    /// Undo what was sent; the caller gives the whole step again if that helps.
+    fn give_up(&self, producer: &BaseProducer<Watch>, error: &KafkaError) -> Fault {
+        let first = producer.context().take_undelivered();
+        match producer.abort_transaction(PATIENCE) {
+            Ok(()) => {
+                producer.context().take_undelivered();
+                self.fault(producer, first.as_ref().unwrap_or(error))
+            }
+            Err(aborting) => self.fault(producer, &aborting),
+        }
+    }
+
+    fn fault(&self, producer: &BaseProducer<Watch>, error: &KafkaError) -> Fault {
+        use RDKafkaErrorCode as Code;
+        let what = format!("cannot write dead letters to the topic \"{}\"", self.settings.topic);
+        let fatal = producer.client().fatal_error();
+        let code = fatal.as_ref().map(|(code, _)| *code).or(error.rdkafka_error_code());
+        let retriable = matches!(error, KafkaError::Transaction(error) if error.is_retriable());
+        match (code, fatal) {
+            (Some(Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch), _) => {
+                Fault::fenced(what, format!("a newer producer has its transactional id ({error})"))
+            }
+            (_, Some((_, why))) => Fault::failed(what, why, "the job must start again to take up its dead letters"),
+            (Some(Code::MessageSizeTooLarge), None) => {
+                let hint = format!("raise max.message.bytes of the topic to {MAX_MESSAGE_BYTES}");
+                Fault::failed(what, error, hint)
+            }
+            (_, None) if retriable => Fault::transient(what, error, "check that the brokers can be reached"),
+            (_, None) => client::fault(what, error),
+        }
+    }
+}
+
+/// The record's own headers, then ours.
+fn headers(letter: &DeadLetter, epoch: Sequence, source_topic: &str) -> OwnedHeaders {
+    let own = letter.headers.iter().fold(OwnedHeaders::new(), |headers, header| {
+        headers.insert(Header { key: &header.name, value: header.value.as_ref() })
+    });
+    let added = [
+        ("topk.error", letter.code.name().to_owned()),
+        ("topk.detail", letter.detail.clone()),
+        ("topk.topic", source_topic.to_owned()),
+        ("topk.partition", letter.partition.to_string()),
+        ("topk.offset", letter.offset.to_string()),
+        ("topk.epoch", epoch.to_string()),
+    ];
+    added.iter().fold(own, |headers, (key, value)| headers.insert(Header { key, value: Some(value) }))
+}
+
+impl Follower for DeadLetterProducer {
+    fn name(&self) -> &'static str {
+        "dead_letters_kafka"
+    }
+
+    fn wants(&self) -> Wants {
+        Wants { dead_letters: true, every: self.settings.every, ..Wants::default() }
+    }
+
+    fn look(&mut self) -> Result<Option<Progress>, Fault> {
+        let prober = client::create(&self.config()?)?;
+        match topic::find(&prober, &self.settings.topic)? {
+            Some(_) => self.progress(),
+            None => Ok(None),
+        }
+    }
+
+    fn claim(&mut self, claim: &Claim) -> Result<Option<Progress>, Fault> {
+        let admin = client::admin(&self.settings.brokers, &self.settings.properties)?;
+        topic::ensure(&admin, &self.settings.topic, 1, &[("max.message.bytes", MAX_MESSAGE_BYTES)])?;
+        let mut config = self.config()?;
+        config
+            .set("transactional.id", &claim.job)
+            .set("transaction.timeout.ms", "60000")
+            .set("linger.ms", "5")
+            .set("message.max.bytes", "100000000");
+        let producer = client::create::<BaseProducer<Watch>>(&config)?;
+        // Aborts or completes what an older incarnation left open, and fences it.
+        producer.init_transactions(PATIENCE).map_err(|error| self.fault(&producer, &error))?;
+        self.producer = Some(producer);
+        self.committing = None;
+        self.progress()
+    }
+
+    fn write(&mut self, step: &Step) -> Result<(), Fault> {
+        if step.dead_letters.is_empty() {
+            return Ok(());
+        }
+        let Some(producer) = self.producer.take() else {
+            let hint = "start the job again; report it as a bug if it comes back";
+            return Err(Fault::failed("cannot write dead letters", "the topic was never claimed", hint));
+        };
+        let done = self.transact(&producer, step);
+        self.producer = Some(producer);
+        done
+    }
+}
+
+#[cfg(test)]
+mod tests;

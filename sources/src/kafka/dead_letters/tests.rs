@@ -1,0 +1,138 @@
+//! Against a real broker: exactly once across a crash, older incarnations fenced, the last letter found.
+
+use super::*;
+use crate::kafka::tests::{Seen, WAIT, brokers, numbered, positions, producer, read_until, send, source, unique};
+use std::sync::Arc;
+use stream::{Commit, DeadCode, Exit, Header as OwnHeader, RecordHash, Source};
+
+fn letters(topic: &str, source_topic: &str) -> DeadLetterProducer {
+    DeadLetterProducer::new(DeadLetterSettings {
+        brokers: brokers(),
+        topic: topic.to_owned(),
+        source_topic: source_topic.to_owned(),
+        properties: BTreeMap::new(),
+        every: Duration::ZERO,
+    })
+    .unwrap()
+}
+
+fn letter(offset: i64) -> DeadLetter {
+    DeadLetter {
+        code: DeadCode::NotJson,
+        detail: format!("letter {offset}"),
+        partition: "3".into(),
+        offset,
+        timestamp: Some(1),
+        key: (offset % 2 == 0).then(|| b"key".to_vec()),
+        value: (offset % 3 != 0).then(|| format!("value {offset}").into_bytes()),
+        headers: vec![OwnHeader { name: "topk.epoch".into(), value: Some(b"own".to_vec()) }],
+    }
+}
+
+/// A step that ends with epoch `sequence`, which has the last letter.
+fn step(sequence: u64, offsets: &[i64]) -> Step {
+    let commit = Commit {
+        epoch: 0,
+        generation: Generation(1),
+        sequence: Sequence(sequence),
+        hash: RecordHash::default(),
+        changed: true,
+        last: false,
+        watermark: None,
+        partitions: Arc::default(),
+        ledger: Arc::default(),
+        late: Vec::new(),
+        dead_letters: Arc::default(),
+        granted: Vec::new(),
+        evictable: None,
+    };
+    let epochs = (0..offsets.len() as u64).rev().map(|before| Sequence(sequence - before));
+    Step {
+        commit: Arc::new(commit),
+        rows: Vec::new(),
+        statuses: Vec::new(),
+        with_rankings: false,
+        rankings: Vec::new(),
+        pointers: Vec::new(),
+        dead_letters: epochs.zip(offsets.iter().map(|offset| Arc::new(letter(*offset)))).collect(),
+    }
+}
+
+#[test]
+fn dead_letters_are_written_exactly_once_across_a_crash() {
+    let (topic, job) = (unique("dead"), unique("job"));
+    let claim = |generation: u64| Claim { job: job.clone(), generation: Generation(generation) };
+    let reached = |progress: Option<stream::Progress>| progress.map(|progress| progress.sequence.0);
+    let mut first = letters(&topic, "views");
+    assert!(first.look().unwrap().is_none(), "the topic is not there yet");
+    assert!(first.write(&step(1, &[1])).is_err(), "never claimed");
+    assert_eq!(reached(first.claim(&claim(1)).unwrap()), None);
+    first.write(&step(4, &[0, 1, 2])).unwrap();
+    first.write(&step(5, &[])).unwrap();
+    assert_eq!(reached(first.look().unwrap()), Some(4));
+
+    // A crash in the middle of a transaction: sent, and neither committed nor aborted.
+    let half = first.producer.take().unwrap();
+    half.begin_transaction().unwrap();
+    first.send(&half, Sequence(7), &letter(3)).unwrap();
+    half.flush(WAIT).unwrap();
+    first.producer = Some(half);
+
+    let mut second = letters(&topic, "views");
+    assert_eq!(reached(second.claim(&claim(2)).unwrap()), Some(4));
+    second.write(&step(7, &[3])).unwrap();
+    let fault = first.write(&step(7, &[3])).unwrap_err();
+    assert_eq!(fault.exit, Exit::Fenced, "{fault}");
+
+    let mut other = letters(&topic, "other");
+    let other_claim = Claim { job: unique("job"), generation: Generation(1) };
+    assert_eq!(reached(other.claim(&other_claim).unwrap()), None, "letters of another source are not ours");
+    other.write(&step(900, &[9])).unwrap();
+    let mut third = letters(&topic, "views");
+    assert_eq!(reached(third.claim(&claim(3)).unwrap()), Some(7));
+
+    let source = source(&topic);
+    let info = source.partitions().unwrap();
+    assert_eq!(info.len(), 1);
+    let mut seen = Seen::default();
+    read_until(&mut *source.open(&positions(&source)).unwrap(), &mut seen, &[info[0].end]);
+    let expected = [(2, 0, "views"), (3, 1, "views"), (4, 2, "views"), (7, 3, "views"), (900, 9, "other")];
+    assert_eq!(seen.records.len(), expected.len());
+    for (record, (epoch, offset, source_topic)) in seen.records.iter().zip(expected) {
+        let letter = letter(offset);
+        assert_eq!((&record.key, &record.value), (&letter.key, &letter.value));
+        let texts = record
+            .headers
+            .iter()
+            .map(|header| (header.name.as_str(), String::from_utf8(header.value.clone().unwrap_or_default()).unwrap()));
+        let expected = [
+            ("topk.epoch", "own".to_owned()),
+            ("topk.error", "not_json".to_owned()),
+            ("topk.detail", format!("letter {offset}")),
+            ("topk.topic", source_topic.to_owned()),
+            ("topk.partition", "3".to_owned()),
+            ("topk.offset", offset.to_string()),
+            ("topk.epoch", epoch.to_string()),
+        ];
+        assert_eq!(texts.collect::<Vec<_>>(), expected);
+    }
+}
+
+/// A letter of ours may stand behind somebody else's open transaction: it must be found, not written again.
+#[test]
+fn the_last_letter_is_found_behind_an_open_transaction() {
+    let (topic, job) = (unique("dead"), unique("job"));
+    let claim = Claim { job, generation: Generation(1) };
+    let mut ours = letters(&topic, "views");
+    ours.claim(&claim).unwrap();
+    let id = unique("id");
+    let foreign = producer(&[("transactional.id", &id)]);
+    foreign.init_transactions(WAIT).unwrap();
+    foreign.begin_transaction().unwrap();
+    send(&foreign, &topic, numbered("foreign", 3));
+    ours.write(&step(5, &[1])).unwrap();
+    let looking = std::thread::spawn(move || ours.look());
+    std::thread::sleep(Duration::from_millis(300));
+    foreign.abort_transaction(WAIT).unwrap();
+    assert_eq!(looking.join().unwrap().unwrap().unwrap().sequence, Sequence(5));
+}

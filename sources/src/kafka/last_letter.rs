@@ -1,0 +1,106 @@
+//! How far the dead letters in a topic go: the epoch of the last one that came from our source.
+
+use super::client::{self, Watch};
+use super::offsets;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use std::time::Duration;
+use stream::{Fault, Sequence};
+
+/// The partition of all letters: one order, so that the last of them is the furthest.
+pub(super) const PARTITION: i32 = 0;
+/// How much to read from the end at first; more if there is no letter of ours in it.
+const FIRST_LOOK: i64 = 1000;
+/// How long somebody else's open transaction may hide what comes after it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The epoch of the last letter from `source`, read up to the high watermark; none if there is no letter.
+pub(super) fn find(config: &ClientConfig, topic: &str, source: &str) -> Result<Option<Sequence>, Fault> {
+    // The high watermark, also beyond the last stable offset: a letter of ours may stand behind an open transaction.
+    let prober: BaseConsumer<Watch> = client::create(config.clone().set("isolation.level", "read_uncommitted"))?;
+    let (earliest, end) = offsets::bounds(&prober, topic, PARTITION)?;
+    let mut config = config.clone();
+    config
+        .set("group.id", "topk-last-letter")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("isolation.level", "read_committed")
+        .set("enable.partition.eof", "true")
+        .set("fetch.wait.max.ms", "50");
+    let (mut until, mut look) = (end, FIRST_LOOK);
+    while until > earliest {
+        let from = earliest.max(until.saturating_sub(look));
+        if let Some(found) = last_between(&config, topic, source, from, until)? {
+            return Ok(Some(found));
+        }
+        (until, look) = (from, look.saturating_mul(10));
+    }
+    Ok(None)
+}
+
+/// The last letter's epoch in [from, until).
+fn last_between(
+    config: &ClientConfig,
+    topic: &str,
+    source: &str,
+    from: i64,
+    until: i64,
+) -> Result<Option<Sequence>, Fault> {
+    let what = || format!("cannot find the last dead letter in the topic \"{topic}\"");
+    let consumer: BaseConsumer<Watch> = client::create(config)?;
+    let mut assigned = TopicPartitionList::new();
+    let added = assigned.add_partition_offset(topic, PARTITION, Offset::Offset(from));
+    added.and_then(|()| consumer.assign(&assigned)).map_err(|error| client::fault(what(), &error))?;
+    let mut last = None;
+    let mut quiet = Duration::ZERO;
+    let step = Duration::from_millis(100);
+    while quiet < PATIENCE {
+        match consumer.poll(step) {
+            None => quiet += step,
+            Some(Ok(message)) => {
+                if message.offset() < until {
+                    last = epoch(&message, source).or(last);
+                }
+                if message.offset() + 1 >= until {
+                    return Ok(last);
+                }
+            }
+            Some(Err(KafkaError::PartitionEOF(_))) => {
+                // The stable end, in which markers and aborted letters count. Before `until` if a transaction is open.
+                if offsets::bounds(&consumer, topic, PARTITION)?.1 >= until && position(&consumer, topic) >= until {
+                    return Ok(last);
+                }
+            }
+            Some(Err(error)) if error.rdkafka_error_code().is_some_and(client::passes) => quiet += step,
+            Some(Err(error)) => return Err(client::fault(what(), &error)),
+        }
+    }
+    Err(Fault::transient(
+        what(),
+        format!("offset {until} cannot be read: a transaction of another producer is open, or the broker is away"),
+        "end that transaction (kafka-transactions.sh find-hanging), or use a topic of its own for dead letters",
+    ))
+}
+
+fn position(consumer: &BaseConsumer<Watch>, topic: &str) -> i64 {
+    let positions = consumer.position().ok();
+    match positions.as_ref().and_then(|list| list.find_partition(topic, PARTITION)).map(|at| at.offset()) {
+        Some(Offset::Offset(offset)) => offset,
+        _ => 0,
+    }
+}
+
+/// The epoch of a letter from `source`.
+fn epoch(message: &BorrowedMessage<'_>, source: &str) -> Option<Sequence> {
+    let headers = message.headers()?;
+    // Ours come after the record's own, which may have the same names.
+    let last = |name: &str| {
+        let values = headers.iter().filter(|header| header.key == name).filter_map(|header| header.value);
+        values.last().and_then(|value| std::str::from_utf8(value).ok())
+    };
+    (last("topk.topic")? == source).then_some(())?;
+    last("topk.epoch")?.parse().ok().map(Sequence)
+}

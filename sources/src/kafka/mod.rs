@@ -1,0 +1,139 @@
+//! A Kafka topic as a source: partitions are assigned, never subscribed to; offsets are the journal's, and librdkafka
+//! never chooses one.
+//!
+//! The fingerprint of a position is not checked yet: a log that was cut and filled again beyond our offset goes unnoticed.
+
+mod client;
+mod dead_letters;
+mod last_letter;
+mod offsets;
+mod producer;
+mod reader;
+mod topic;
+mod topic_id;
+
+use client::{DEADLINE, Watch};
+pub use dead_letters::{DeadLetterProducer, DeadLetterSettings};
+pub use producer::{KafkaWriter, KafkaWriterSettings};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use reader::{KafkaReader, Lane};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use stream::{EventTime, Fault, PartitionInfo, PartitionPosition, Source, SourceIdentity, SourceReader};
+
+/// Where reading begins when nothing is journaled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KafkaStart {
+    /// The first offset that can still be read.
+    Earliest,
+    /// After the last visible record.
+    Latest,
+    /// The first record whose Kafka timestamp is not before this instant.
+    Instant(EventTime),
+}
+
+/// A topic and how to reach it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KafkaSettings {
+    /// `host:port`, several by commas.
+    pub brokers: String,
+    /// The topic.
+    pub topic: String,
+    /// The consumer group under which progress is published for lag tools.
+    pub group: String,
+    /// Where to begin.
+    pub start: KafkaStart,
+    /// More librdkafka properties. Those that guard exactness are refused.
+    pub properties: BTreeMap<String, String>,
+    /// Read no further than what was visible when first asked.
+    pub until_end: bool,
+}
+
+/// The source.
+pub struct KafkaSource {
+    settings: KafkaSettings,
+    /// Asks about the topic; reads nothing.
+    prober: BaseConsumer<Watch>,
+    /// Under `until_end`: the partitions when first asked.
+    frozen: Mutex<Option<Vec<PartitionInfo>>>,
+}
+
+impl KafkaSource {
+    /// A source. Nothing is contacted yet.
+    ///
+    /// # Errors
+    /// Properties that are unknown, refused, or need the feature `kafka-tls`.
+    pub fn new(settings: KafkaSettings) -> Result<Self, Fault> {
+        let config = client::config(&settings.brokers, &settings.properties)?;
+        let prober = client::create(&config)?;
+        Ok(KafkaSource { settings, prober, frozen: Mutex::new(None) })
+    }
+
+    /// Errors and log lines of the prober, which nobody else takes.
+    fn drain(&self) {
+        for _ in 0..1000 {
+            if self.prober.poll(Duration::ZERO).is_none() {
+                break;
+            }
+        }
+    }
+
+    /// The partitions that this job sees.
+    fn visible(&self) -> Result<Vec<PartitionInfo>, Fault> {
+        self.drain();
+        let mut frozen = self.frozen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(partitions) = &*frozen {
+            return Ok(partitions.clone());
+        }
+        let KafkaSettings { brokers, topic, start, .. } = &self.settings;
+        let numbers = topic::partitions(&self.prober, topic, brokers)?;
+        let mut partitions = offsets::partitions(&self.prober, topic, &numbers, *start)?;
+        partitions.sort_by(|one, other| one.name.cmp(&other.name));
+        if self.settings.until_end {
+            *frozen = Some(partitions.clone());
+        }
+        Ok(partitions)
+    }
+}
+
+impl Source for KafkaSource {
+    fn identity(&self) -> Result<SourceIdentity, Fault> {
+        self.drain();
+        let KafkaSettings { brokers, topic, .. } = &self.settings;
+        topic::partitions(&self.prober, topic, brokers)?;
+        let admin = client::admin(brokers, &self.settings.properties)?;
+        topic::refuse_compacted(&admin, topic)?;
+        let Some(cluster) = self.prober.client().fetch_cluster_id(DEADLINE) else {
+            let hint = format!("check that the brokers {brokers} can be reached");
+            return Err(Fault::transient("cannot learn the Kafka cluster's id", "no broker told it in time", hint));
+        };
+        Ok(SourceIdentity {
+            kind: "kafka".to_owned(),
+            cluster,
+            topic: topic.clone(),
+            topic_id: topic_id::describe(self.prober.client(), topic).unwrap_or_default(),
+        })
+    }
+
+    fn partitions(&self) -> Result<Vec<PartitionInfo>, Fault> {
+        self.visible()
+    }
+
+    fn open(&self, assigned: &[PartitionPosition]) -> Result<Box<dyn SourceReader>, Fault> {
+        let frozen = if self.settings.until_end { Some(self.visible()?) } else { None };
+        let stop = |name: &Arc<str>| {
+            let infos = frozen.as_ref()?;
+            Some(infos.iter().find(|info| info.name == *name).map_or(0, |info| info.end))
+        };
+        let positions = offsets::checked(&self.prober, &self.settings.topic, assigned)?;
+        let lanes = positions.into_iter().zip(assigned);
+        let lane = |((number, offset, end), position): (_, &PartitionPosition)| {
+            Lane::new(number, offset, end, stop(&position.name))
+        };
+        Ok(Box::new(KafkaReader::open(&self.settings, lanes.map(lane).collect())?))
+    }
+}
+
+#[cfg(test)]
+mod tests;

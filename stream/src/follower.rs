@@ -1,0 +1,100 @@
+//! Followers act on committed epochs, in order, each with its own recorded progress: SQL tables, boards, dead letters.
+//! One interface. Every write is idempotent: absolute values, guarded by (generation, epoch).
+
+use crate::{
+    Commit, DeadLetter, EventTime, Fault, Generation, KindIndex, Ranking, RecordHash, RowBlock, Sequence, WindowStatus,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How far a follower has got, as it has recorded itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Progress {
+    /// The incarnation that wrote it.
+    pub generation: Generation,
+    /// The last record it has acted on.
+    pub sequence: Sequence,
+    /// That record's hash; none where the follower cannot keep one (boards, dead letters).
+    pub hash: Option<RecordHash>,
+}
+
+/// A start: who takes over.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Claim {
+    /// The job's name. Two jobs on the same objects: the second is refused (exit 2), naming the first.
+    pub job: String,
+    /// The new generation; an older one must fail from now on (exit 4).
+    pub generation: Generation,
+}
+
+/// What a follower needs in a [`Step`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Wants {
+    /// Changed counts and window statuses.
+    pub counts: bool,
+    /// Changed rankings and pointers; if set, at most this often.
+    pub rankings_every: Option<Duration>,
+    /// Every dead letter.
+    pub dead_letters: bool,
+    /// A step at most this often.
+    pub every: Duration,
+    /// Everything current again this often, in case the store lost it; none for stores that do not lose.
+    pub refresh_every: Option<Duration>,
+}
+
+/// Which windows the pointers of a kind name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pointers {
+    /// The kind.
+    pub kind: KindIndex,
+    /// Start of the window with the greatest counted event time.
+    pub current: Option<EventTime>,
+    /// Start of the newest window that had an event and is closed or final.
+    pub closed: Option<EventTime>,
+}
+
+/// Everything that changed since a follower's last step, as of one committed epoch.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The epoch all of it is as of.
+    pub commit: Arc<Commit>,
+    /// Changed counts, absolute.
+    pub rows: Vec<RowBlock>,
+    /// Windows whose state or totals changed.
+    pub statuses: Vec<WindowStatus>,
+    /// Whether rankings are part of this step (they may be, and be empty).
+    pub with_rankings: bool,
+    /// Changed rankings.
+    pub rankings: Vec<Arc<Ranking>>,
+    /// Pointers of every kind.
+    pub pointers: Vec<Pointers>,
+    /// Dead letters, each with the sequence of its epoch's record, in order.
+    pub dead_letters: Vec<(Sequence, Arc<DeadLetter>)>,
+}
+
+/// Something outside that follows the journal. Runs on a thread of its own; may block, but every wait has a deadline.
+pub trait Follower: Send {
+    /// For logs and metrics: `postgres`, `redis`, …
+    fn name(&self) -> &'static str;
+
+    /// What it needs.
+    fn wants(&self) -> Wants;
+
+    /// Read what is recorded, without changing anything.
+    ///
+    /// # Errors
+    /// Unreachable (a retry helps).
+    fn look(&mut self) -> Result<Option<Progress>, Fault>;
+
+    /// Raise the generation, so that an older incarnation's writes fail, and only then read what is recorded.
+    ///
+    /// # Errors
+    /// Unreachable (a retry helps); a newer generation (exit 4); another job's objects (exit 2).
+    fn claim(&mut self, claim: &Claim) -> Result<Option<Progress>, Fault>;
+
+    /// Make one step visible. Called again with the same step after an error that a retry may help.
+    ///
+    /// # Errors
+    /// As [`Follower::claim`].
+    fn write(&mut self, step: &Step) -> Result<(), Fault>;
+}

@@ -1,0 +1,98 @@
+//! Keys, one at a time and many in one allocation.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+
+/// What is counted by: 1 to `event.max_key_bytes` UTF-8 bytes, not normalised. Ordered bytewise.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Key(Arc<str>);
+
+impl Key {
+    /// A key of its own.
+    pub fn new(text: &str) -> Self {
+        Key(text.into())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Many keys, end to end in one buffer: the shape in which keys travel and are stored. At most 4 GiB.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct KeyArena {
+    text: String,
+    ends: Vec<u32>,
+}
+
+impl KeyArena {
+    /// Append a key and return its index.
+    pub fn push(&mut self, key: &str) -> u32 {
+        self.text.push_str(key);
+        self.ends.push(u32::try_from(self.text.len()).expect("an arena holds less than 4 GiB of keys"));
+        (self.ends.len() - 1) as u32
+    }
+
+    /// The key at an index.
+    pub fn get(&self, index: u32) -> &str {
+        let index = index as usize;
+        let start = if index == 0 { 0 } else { self.ends[index - 1] as usize };
+        &self.text[start..self.ends[index] as usize]
+    }
+
+    /// How many keys.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// All keys in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
+        (0..self.ends.len() as u32).map(|index| self.get(index))
+    }
+
+    /// Bytes of all keys together.
+    pub fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Forget all keys, keep the memory.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_arena_gives_back_what_it_took() {
+        let mut arena = KeyArena::default();
+        let keys = ["a", "žluťoučký", "", "b"];
+        for (index, key) in keys.iter().enumerate() {
+            assert_eq!(arena.push(key), index as u32);
+        }
+        assert_eq!(arena.iter().collect::<Vec<_>>(), keys);
+    }
+}
