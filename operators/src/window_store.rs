@@ -123,10 +123,10 @@ impl WindowStore {
 
     fn pane_number(&mut self, window: Window) -> PaneNumber {
         let kind = usize::from(window.kind);
-        if let Some((last, number)) = self.last[kind] {
-            if last == window {
-                return number;
-            }
+        if let Some((last, number)) = self.last[kind]
+            && last == window
+        {
+            return number;
         }
         let number = match self.numbers.get(&window.id()) {
             Some(number) => *number,

@@ -48,7 +48,7 @@ enum Said<T> {
     Unknown,
 }
 
-/// One answer's view of the stores.
+/// What one answer knows of the stores.
 struct Asking<'a> {
     lists: &'a Lists,
     boards: Option<&'a dyn Boards>,

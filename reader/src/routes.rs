@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(endpoint("/v1/%74op"), Some(Endpoint::List(Shape::Full)));
         assert_eq!(endpoint("/v1/songs/s%2F1"), Some(Endpoint::Later));
         assert_eq!(endpoint("/v1/songs/s1/series"), Some(Endpoint::Later));
-        for unknown in ["", "//", "/v1%2Ftop", "/v1/top/", "/v1/songs/", "/views/top-k", "/V1/top", "/%zz", "/v1"] {
+        for unknown in ["", "//", "/v1%2Ftop", "/v1/top/", "/v1/songs/", "/listens/top-k", "/V1/top", "/%zz", "/v1"] {
             assert_eq!(endpoint(unknown), None, "{unknown}");
         }
     }

@@ -35,13 +35,23 @@ impl FollowerLine {
 pub(crate) struct FollowerThread {
     pub(crate) follower: Box<dyn Follower>,
     pub(crate) claim: Claim,
-    /// Taken over at start; else the thread goes on trying.
-    pub(crate) claimed: bool,
+    /// How it was taken over at start.
+    pub(crate) taken: Taken,
     pub(crate) acks: Arc<Acks>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) wake: Arc<OnceLock<SyncActivator>>,
     ready: Arc<AtomicBool>,
     steps: Receiver<Step>,
+}
+
+/// Whether a follower was there at start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Taken {
+    /// It was, and what it lacks was computed from its own account.
+    Claimed,
+    /// It was away: what it lacks was computed from the record it had last acknowledged. The thread goes on trying, and
+    /// if it then finds another account, the job starts again and checks everything.
+    Away(Option<Sequence>),
 }
 
 /// The longest pause between tries.
@@ -52,7 +62,7 @@ impl FollowerThread {
     pub(crate) fn new(
         follower: Box<dyn Follower>,
         claim: Claim,
-        claimed: bool,
+        taken: Taken,
         acks: Arc<Acks>,
         clock: Arc<dyn Clock>,
         wake: Arc<OnceLock<SyncActivator>>,
@@ -61,14 +71,24 @@ impl FollowerThread {
         let ready = Arc::new(AtomicBool::new(false));
         let (give, steps) = sync_channel(1);
         let line = FollowerLine { wants: follower.wants(), undelivered, ready: ready.clone(), steps: give };
-        (FollowerThread { follower, claim, claimed, acks, clock, wake, ready, steps }, line)
+        (FollowerThread { follower, claim, taken, acks, clock, wake, ready, steps }, line)
     }
 
     /// Run until the operator lets go of its end.
     pub(crate) fn run(mut self) -> Result<(), Fault> {
-        if !self.claimed {
+        if let Taken::Away(expected) = self.taken {
             let claim = self.claim.clone();
-            self.patiently(|follower| follower.claim(&claim).map(drop))?;
+            let mut found = None;
+            self.patiently(|follower| follower.claim(&claim).map(|progress| found = progress))?;
+            let found = found.map(|progress| progress.sequence);
+            let wants = self.follower.wants();
+            if (wants.counts || wants.dead_letters) && found != expected {
+                return Err(Fault::failed(
+                    format!("{} came back with other progress than the journal remembers", self.follower.name()),
+                    format!("it is as of epoch {found:?}, and the journal remembers {expected:?}"),
+                    "nothing: the job starts again and checks what it has against the journal",
+                ));
+            }
         }
         loop {
             self.ready.store(true, Ordering::Release);

@@ -6,7 +6,7 @@ use crate::commit::CommitLine;
 use crate::commit_thread::CommitThread;
 use crate::committer::Committer;
 use crate::follow::FollowDesk;
-use crate::follower_thread::FollowerThread;
+use crate::follower_thread::{FollowerThread, Taken};
 use crate::journal::{Genesis, Journal, JournalSettings, LoadFrom, Recovered, Standing, StartOffset, Started, Writer};
 use crate::lag::Lag;
 use crate::observe::{Observer, RunTotals};
@@ -122,21 +122,21 @@ impl Plan {
         }
         let journal = Journal::open(self.store.clone(), self.journal.clone(), self.clock.clone())?;
         let source = self.source.identity()?;
-        let above = match journal.look()? {
+        let (above, marks) = match journal.look()? {
             Some(glance) => {
                 start::check_settings(&glance.genesis, &self.semantic)?;
                 start::check_source(&glance.genesis, &source)?;
-                Generation(0)
+                (Generation(0), BTreeMap::new())
             }
             None => self.look_at_followers()?,
         };
         let mut found = self.source.partitions()?;
         let genesis = || {
             let offset = |info: &PartitionInfo| (info.name.clone(), StartOffset { offset: info.start, empty: info.start >= info.end });
-            Ok(Genesis { job: self.job.clone(), source, partitions: found.iter().map(offset).collect(), settings: self.semantic.clone() })
+            Ok(Genesis { job: self.job.clone(), source, partitions: found.iter().map(offset).collect(), settings: self.semantic.clone(), marks })
         };
         let started = journal.start(above, genesis)?;
-        let (claimed, from) = self.claim(&started)?;
+        let (taken, from) = self.claim(&started)?;
         let (created, generation) = (started.created, started.generation);
         let (mut recovered, writer) = started.load(&from)?;
         if !created {
@@ -149,17 +149,17 @@ impl Plan {
             fresh: created,
             consumed: recovered.ledger.values().map(|line| line.consumed).sum(),
         };
-        self.launch(begun, recovered, writer, &found, claimed, build)
+        self.launch(begun, recovered, writer, &found, taken, build)
     }
 
     /// An empty journal waits for its sinks: what they show decides.
-    fn look_at_followers(&mut self) -> Result<Generation, Fault> {
+    fn look_at_followers(&mut self) -> Result<(Generation, BTreeMap<String, i64>), Fault> {
         let deadline = self.clock.monotonic() + self.start_deadline;
-        let mut found = Vec::new();
+        let (mut found, mut marks) = (Vec::new(), BTreeMap::new());
         for follower in &mut self.followers {
-            let progress = loop {
-                match follower.look() {
-                    Ok(progress) => break progress,
+            let (progress, mark) = loop {
+                match follower.look().and_then(|progress| Ok((progress, follower.mark()?))) {
+                    Ok(seen) => break seen,
                     Err(fault) if fault.is_transient() && self.clock.monotonic() < deadline => {
                         tracing::warn!(follower = follower.name(), %fault, "a fresh start waits for this sink");
                         std::thread::sleep(Duration::from_millis(500));
@@ -168,27 +168,32 @@ impl Plan {
                 }
             };
             found.push((follower.name(), follower.wants().counts, progress));
+            marks.extend(mark.map(|mark| (follower.name().to_owned(), mark)));
         }
-        start::check_empty_journal(&found)
+        Ok((start::check_empty_journal(&found)?, marks))
     }
 
     /// Raise our generation in every follower; one that is away is claimed later by its own thread.
-    fn claim(&mut self, started: &Started) -> Result<(Vec<bool>, LoadFrom), Fault> {
+    fn claim(&mut self, started: &Started) -> Result<(Vec<Taken>, LoadFrom), Fault> {
         let claim = Claim { job: self.job.clone(), generation: started.generation };
         let first = started.first_generation()?;
         let mut from = LoadFrom::default();
-        let mut claimed = Vec::new();
+        let mut taken = Vec::new();
         for follower in &mut self.followers {
             let wants = follower.wants();
+            if let Some(mark) = started.genesis().marks.get(follower.name()) {
+                follower.begin_after(*mark);
+            }
             let progress = match follower.claim(&claim) {
                 Ok(progress) => {
-                    claimed.push(true);
+                    taken.push(Taken::Claimed);
                     start::own_progress(progress, first)
                 }
                 Err(fault) if fault.is_transient() => {
                     tracing::warn!(follower = follower.name(), %fault, "starting without this sink; it will be taken over when it is back");
-                    claimed.push(false);
-                    started.ack(follower.name())?.map(|ack| Progress { generation: started.generation, sequence: ack.sequence, hash: Some(ack.hash) })
+                    let ack = started.ack(follower.name())?;
+                    taken.push(Taken::Away(ack.map(|ack| ack.sequence)));
+                    ack.map(|ack| Progress { generation: started.generation, sequence: ack.sequence, hash: Some(ack.hash) })
                 }
                 Err(fault) => return Err(fault),
             };
@@ -207,7 +212,7 @@ impl Plan {
                 from.dead_letters = Some((follower.name().to_owned(), reached));
             }
         }
-        Ok((claimed, from))
+        Ok((taken, from))
     }
 
     fn launch(
@@ -216,7 +221,7 @@ impl Plan {
         mut recovered: Recovered,
         writer: Writer,
         found: &[PartitionInfo],
-        claimed: Vec<bool>,
+        taken: Vec<Taken>,
         build: impl for<'scope> Fn(&mut Pipeline<'scope>) + Send + Sync + 'static,
     ) -> Result<Running, Fault> {
         let Plan { job, workers, source, followers, intake, clock, rules, .. } = self;
@@ -238,11 +243,11 @@ impl Plan {
         let undelivered: Vec<(Sequence, Arc<stream::DeadLetter>)> =
             std::mem::take(&mut recovered.dead_letters).into_iter().map(|(sequence, letter)| (sequence, Arc::new(letter))).collect();
         let mut lines = Vec::new();
-        for (follower, claimed) in followers.into_iter().zip(claimed) {
+        for (follower, taken) in followers.into_iter().zip(taken) {
             let name = follower.name();
             let undelivered = if follower.wants().dead_letters { undelivered.clone() } else { Vec::new() };
             let claim = Claim { job: job.clone(), generation: begun.generation };
-            let (thread, line) = FollowerThread::new(follower, claim, claimed, acks.clone(), clock.clone(), desk_wake.clone(), undelivered);
+            let (thread, line) = FollowerThread::new(follower, claim, taken, acks.clone(), clock.clone(), desk_wake.clone(), undelivered);
             lines.push(line);
             spawn(name, tell.clone(), move || thread.run())?;
         }

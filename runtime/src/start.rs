@@ -42,7 +42,8 @@ pub(crate) fn check_empty_journal(followers: &[(&'static str, bool, Option<Progr
     let mut above = Generation(0);
     for (name, holds_counts, progress) in followers {
         let Some(progress) = progress else { continue };
-        if *holds_counts {
+        // Tables that were claimed and never written have a generation and no hash.
+        if *holds_counts && progress.hash.is_some() {
             return Err(Fault::refused(
                 format!("the journal is empty, but the tables in {name} have progress"),
                 format!("they are as of epoch {} of generation {}: the journal they follow is lost or job.state names another place", progress.sequence, progress.generation),
@@ -69,9 +70,10 @@ pub(crate) fn check_chain(name: &str, progress: &Progress, standing: Standing, a
     ))
 }
 
-/// Progress that an earlier journal left behind is no progress in ours.
+/// Progress that an earlier journal left behind is no progress in ours. Generation 0 is not told: such a follower began
+/// after its mark.
 pub(crate) fn own_progress(progress: Option<Progress>, first: Generation) -> Option<Progress> {
-    progress.filter(|progress| progress.generation >= first)
+    progress.filter(|progress| progress.generation >= first || progress.generation == Generation(0))
 }
 
 /// What the log still holds against where we stand: an offset that is gone is refused with the exact range. Partitions

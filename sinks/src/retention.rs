@@ -1,4 +1,4 @@
-//! How far back rows are kept: counted from the watermark, never from the wall clock, so that a replay decides the same.
+//! How far back rows are kept: counted from the watermark, never from the wall clock: a replay decides the same.
 
 use std::time::Duration;
 use stream::{EventTime, KindIndex, Span, Windows};

@@ -86,6 +86,18 @@ pub trait Follower: Send {
     /// Unreachable (a retry helps).
     fn look(&mut self) -> Result<Option<Progress>, Fault>;
 
+    /// Where everything ends that is there before our journal begins, for followers whose objects do not tell which
+    /// incarnation wrote them. Kept in the genesis record.
+    ///
+    /// # Errors
+    /// As [`Follower::look`].
+    fn mark(&mut self) -> Result<Option<i64>, Fault> {
+        Ok(None)
+    }
+
+    /// What stands before this mark is of an earlier life. Called before [`Follower::claim`].
+    fn begin_after(&mut self, _mark: i64) {}
+
     /// Raise the generation, so that an older incarnation's writes fail, and only then read what is recorded.
     ///
     /// # Errors

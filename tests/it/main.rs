@@ -1,1 +1,8 @@
-//! placeholder
+//! The one end-to-end test binary: the real `topk`, real Kafka, Postgres and Redis, and an independent recount.
+
+mod bad_input;
+mod command_line;
+mod embedded;
+mod exactness;
+mod start_up;
+mod tidy;

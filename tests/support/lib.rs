@@ -1,1 +1,20 @@
-//! placeholder
+//! What the end-to-end tests stand on: the real `topk` binary, real services, and an independent recount.
+//!
+//! ```text
+//! let setup = Setup::embedded("my-test").with("epoch.interval", "10ms");      // or Setup::on_services: Kafka, Postgres, Redis
+//! setup.generate(&["--count", "1000", "--file", …]);                          // or kafka::produce(…)
+//! let finished = setup.topk(&["run", "--until-end"]).expect_code(0);
+//! setup.recount(&[]).expect_code(0);
+//! ```
+
+pub mod dump;
+pub mod kafka;
+pub mod process;
+pub mod services;
+pub mod setup;
+pub mod wait;
+
+pub use dump::Tables;
+pub use process::{Finished, Running};
+pub use setup::Setup;
+pub use wait::until;

@@ -19,6 +19,7 @@ use timely::dataflow::operators::capture::{Capture, Extract};
 use timely::dataflow::operators::generic::operator::empty;
 use timely::dataflow::operators::vec::UnorderedInput;
 use timely::dataflow::operators::{Inspect, Probe};
+use timely::worker::Worker;
 
 const K: usize = 4;
 /// 2025-10-19T14:00:00Z.
@@ -52,6 +53,18 @@ fn records(seed: u64, count: i64) -> Vec<FedRecord> {
         (random.below(3) as usize, format!("key{} {millis}", random.skewed(70)).into())
     };
     (0..count).map(&mut record).collect()
+}
+
+/// Look at a stream with the epochs of its data.
+fn look<'scope, D: 'static>(
+    stream: StreamVec<'scope, Epoch, D>,
+    mut each: impl FnMut(Epoch, &D) + 'static,
+) -> StreamVec<'scope, Epoch, D> {
+    stream.inspect_core(move |event| {
+        if let Ok((stamp, data)) = event {
+            data.iter().for_each(|datum| each(*stamp.least().unwrap(), datum));
+        }
+    })
 }
 
 /// All that a run says, without what may differ: epochs and workers.
@@ -90,7 +103,7 @@ fn outcome(workers: usize, per_epoch: usize, records: &[FedRecord]) -> Outcome {
             let to = changes_to.clone();
             counted.windows.inspect(move |change| to.send(*change).unwrap());
             let to = rows_to.clone();
-            counted.rows.inspect_time(move |epoch, flush| to.send((*epoch, flush.clone())).unwrap());
+            look(counted.rows, move |epoch, flush| to.send((epoch, flush.clone())).unwrap());
             let to = reports_to.clone();
             fed.reports.inspect(move |report| to.send(report.clone()).unwrap());
             counted.candidates.rank_union(K).capture_into(ranked_to.clone());
@@ -180,24 +193,34 @@ fn batch(key: &str, minute: u32, n: u64) -> DeltaBatch {
     combiner.drain(Assignment::new(1)).remove(0)
 }
 
+/// What has come out of a dataflow on this thread.
+type Came<T> = Rc<RefCell<Vec<T>>>;
+
+/// Let a worker do whatever it can.
+fn turn(worker: &mut Worker, times: usize) {
+    for _ in 0..times {
+        worker.step();
+    }
+}
+
 /// One worker's dataflow, whose inputs may be written at any open epoch, and what has come out of it.
 #[test]
 fn epochs_are_applied_in_order_and_only_when_both_inputs_have_closed_them() {
     timely::execute_directly(|worker| {
-        let came: Rc<RefCell<Vec<(Epoch, usize, u64)>>> = Rc::default();
-        let flushed: Rc<RefCell<Vec<(Epoch, Vec<u64>)>>> = Rc::default();
+        let came: Came<(Epoch, usize, u64)> = Rc::default();
+        let flushed: Came<(Epoch, Vec<u64>)> = Rc::default();
         let (parts_to, rows_to) = (came.clone(), flushed.clone());
         let (deltas, marks) = worker.dataflow::<Epoch, _, _>(|scope| {
             let (deltas, delta_stream) = scope.new_unordered_input();
             let (marks, mark_stream) = scope.new_unordered_input();
             let counted = delta_stream.count_in_windows(store(0), mark_stream, empty(scope));
-            counted.parts.inspect_time(move |epoch, part| {
-                assert_eq!(*epoch, part.epoch);
-                parts_to.borrow_mut().push((*epoch, part.new_keys.len(), part.rows.iter().map(|row| row.n).sum()));
+            look(counted.parts, move |epoch, part| {
+                assert_eq!(epoch, part.epoch);
+                parts_to.borrow_mut().push((epoch, part.new_keys.len(), part.rows.iter().map(|row| row.n).sum()));
             });
-            counted.rows.inspect_time(move |epoch, flush| {
+            look(counted.rows, move |epoch, flush| {
                 let counts = flush.blocks.iter().flat_map(|block| block.counts.clone()).collect();
-                rows_to.borrow_mut().push((*epoch, counts));
+                rows_to.borrow_mut().push((epoch, counts));
             });
             (deltas, marks)
         });
@@ -205,7 +228,7 @@ fn epochs_are_applied_in_order_and_only_when_both_inputs_have_closed_them() {
         let mut delta_at: Vec<_> = (0..3u64).map(|epoch| Some(delta_start.delayed(&epoch))).collect();
         let mut mark_at: Vec<_> = (0..3u64).map(|epoch| Some(mark_start.delayed(&epoch))).collect();
         drop((delta_start, mark_start));
-        let mut settle = || (0..20).for_each(|_| drop(worker.step()));
+        let mut settle = || turn(worker, 20);
         for epoch in [2usize, 0, 1] {
             let at = delta_at[epoch].as_ref().unwrap();
             deltas.activate().session(at).give(batch("k", 0, 10_u64.pow(epoch as u32)));
@@ -249,12 +272,12 @@ fn nothing_comes_out_before_every_worker_has_closed_the_epoch() {
             marks.send(Mark { take_rows: false });
             deltas.close();
             marks.close();
-            (0..200).for_each(|_| drop(worker.step()));
+            turn(worker, 200);
             barrier.wait();
             assert!(seen.lock().unwrap().is_empty(), "the other worker may still send to this one");
             barrier.wait();
         } else {
-            (0..200).for_each(|_| drop(worker.step()));
+            turn(worker, 200);
             barrier.wait();
             barrier.wait();
             marks.send(Mark { take_rows: false });
@@ -276,6 +299,7 @@ fn commit(evictable: EventTime) -> Arc<Commit> {
         sequence: Sequence(1),
         hash: RecordHash::default(),
         changed: true,
+        last: false,
         watermark: Some(evictable),
         partitions: Arc::default(),
         ledger: Arc::default(),
@@ -303,20 +327,20 @@ fn recovered_candidates_are_told_and_windows_leave_once_committed() {
             InputHandle<Epoch, _>,
         ) = (InputHandle::new(), InputHandle::new(), InputHandle::new());
         type Told = (Epoch, i64, String, u64, i64);
-        let (told, left): (Rc<RefCell<Vec<Told>>>, Rc<RefCell<Vec<(Epoch, EventTime)>>>) = Default::default();
+        let (told, left): (Came<Told>, Came<(Epoch, EventTime)>) = Default::default();
         let (candidates_to, left_to) = (told.clone(), left.clone());
         let probe = worker.dataflow(|scope| {
             let (marks, commits) = (marks.to_stream(scope), commits.to_stream(scope));
             let counted = deltas.to_stream(scope).count_in_windows(recovered, marks, commits);
-            counted.windows.inspect_time(move |epoch, change| {
+            look(counted.windows, move |epoch, change| {
                 if let WindowChange::Evicted(watermark) = change {
-                    left_to.borrow_mut().push((*epoch, *watermark));
+                    left_to.borrow_mut().push((epoch, *watermark));
                 }
             });
-            let minutes = counted.candidates.inspect_time(move |epoch, candidate| {
+            let minutes = look(counted.candidates, move |epoch, candidate| {
                 if candidate.window.kind == 0 {
                     let minute = (candidate.window.start.millis() - START) / 60_000;
-                    let told = (*epoch, minute, candidate.key.to_string(), candidate.count, candidate.change);
+                    let told = (epoch, minute, candidate.key.to_string(), candidate.count, candidate.change);
                     candidates_to.borrow_mut().push(told);
                 }
             });
@@ -327,7 +351,7 @@ fn recovered_candidates_are_told_and_windows_leave_once_committed() {
             if epoch == 1 {
                 commits.send(commit(evictable));
                 commits.flush();
-                (0..5).for_each(|_| drop(worker.step()));
+                turn(worker, 5);
             }
             deltas.send(batch("new", 1, 1));
             marks.send(Mark { take_rows: true });

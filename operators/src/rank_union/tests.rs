@@ -36,7 +36,8 @@ fn candidate(minute: i64, key: &str, count: u64, change: i64) -> Candidate {
     Candidate { window: window(minute), key: Key::new(key), count, change }
 }
 
-/// Run a stage over each worker's candidates by epoch; the lists after each epoch.
+/// Run a stage over each worker's candidates by epoch; the lists after each epoch. All epochs are given at once, so that
+/// several close together: each change must still come out at its own.
 fn run(stage: Stage, k: usize, epochs: &[Vec<Vec<Candidate>>]) -> Vec<Lists> {
     let (sender, changes) = channel();
     let given = Arc::new(epochs.to_vec());

@@ -66,6 +66,9 @@ impl Folded {
     }
 }
 
+/// Best first, by window.
+type Lists = BTreeMap<WindowId, BTreeSet<(Reverse<u64>, String)>>;
+
 /// Stores of all workers, beside what they should say.
 struct Run {
     k: usize,
@@ -77,7 +80,7 @@ struct Run {
     /// The naive count.
     counts: BTreeMap<(Window, String), u64>,
     /// Candidates as told, by worker.
-    told: Vec<BTreeMap<WindowId, BTreeSet<(Reverse<u64>, String)>>>,
+    told: Vec<Lists>,
     /// What changed since rows were last taken.
     untaken: BTreeSet<(Window, String)>,
     gone: Option<EventTime>,
@@ -126,7 +129,7 @@ impl Run {
 
     /// The windows of each worker with their true top K.
     fn check_candidates(&self) {
-        let mut expected = vec![BTreeMap::<WindowId, BTreeSet<(Reverse<u64>, String)>>::new(); self.stores.len()];
+        let mut expected = vec![Lists::new(); self.stores.len()];
         for ((window, key), count) in self.counts.iter().filter(|((window, _), _)| !self.is_gone(*window)) {
             let list = expected[self.worker_of(key)].entry(window.id()).or_default();
             list.insert((Reverse(*count), key.clone()));

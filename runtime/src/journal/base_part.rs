@@ -120,7 +120,8 @@ mod tests {
         let mut groups = Vec::new();
         for group in (0..KEY_GROUPS).filter(|group| group % 97 == 0 || *group == KEY_GROUPS - 1) {
             let mut keys = KeyArena::default();
-            (0..random.below(5)).for_each(|key| _ = keys.push(&format!("k{key}{}", "é".repeat(random.below(3) as usize))));
+            (0..random.below(5))
+                .for_each(|key| _ = keys.push(&format!("k{key}{}", "é".repeat(random.below(3) as usize))));
             let mut panes = Vec::new();
             for local in 0..keys.len() as u32 {
                 for kind in 0..random.below(6) as u8 {

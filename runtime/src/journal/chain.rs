@@ -112,7 +112,11 @@ pub(super) fn tail(objects: &Objects) -> Result<Option<Record>, Fault> {
 
 /// A stretch of records in order, all of which must be there, each naming the hash of the one before.
 /// Read and unpacked by several threads.
-pub(super) fn stretch(objects: &Objects, first: Sequence, last: Sequence) -> Result<Vec<(Record, Option<EpochRecord>)>, Fault> {
+pub(super) fn stretch(
+    objects: &Objects,
+    first: Sequence,
+    last: Sequence,
+) -> Result<Vec<(Record, Option<EpochRecord>)>, Fault> {
     let count = (last.0 + 1).saturating_sub(first.0) as usize;
     let read = in_parallel(count, |index| {
         let record = read_existing(objects, Sequence(first.0 + index as u64))?;

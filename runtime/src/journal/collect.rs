@@ -22,12 +22,7 @@ pub(super) struct Listing {
 
 /// Records after genesis up to `through`, and every folder of base parts of our generation or an older one but `keep`:
 /// older generations cannot commit any more, and of our own only the newest counts. Newer ones are not ours to touch.
-pub(super) fn list(
-    objects: &Objects,
-    ours: Generation,
-    through: Sequence,
-    keep: &str,
-) -> Result<Listing, Fault> {
+pub(super) fn list(objects: &Objects, ours: Generation, through: Sequence, keep: &str) -> Result<Listing, Fault> {
     let mut listing = Listing::default();
     for object in objects.list(COMMITS)? {
         if let Some(sequence) = sequence_of(&object.name).filter(|at| *at > FIRST && *at <= through) {

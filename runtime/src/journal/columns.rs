@@ -23,7 +23,8 @@ pub(super) struct Delta {
 
 /// Put the workers' shares together. Their key groups are disjoint ranges, so this is concatenation.
 pub(super) fn encode(parts: &[Part]) -> Result<Vec<u8>, String> {
-    let mut parts: Vec<&Part> = parts.iter().filter(|part| !part.rows.is_empty() || !part.new_keys.is_empty()).collect();
+    let mut parts: Vec<&Part> =
+        parts.iter().filter(|part| !part.rows.is_empty() || !part.new_keys.is_empty()).collect();
     parts.sort_by_key(|part| {
         let first_key = part.new_key_groups.first().copied().unwrap_or(KEY_GROUPS);
         first_key.min(part.rows.first().map_or(KEY_GROUPS, |row| row.group))
@@ -95,7 +96,8 @@ fn decode_keys(cursor: &mut Cursor<'_>) -> Result<(KeyArena, Vec<u16>), String> 
     let mut text = cursor.column()?;
     let (mut keys, mut key_groups) = (KeyArena::default(), Vec::new());
     while let Some(group) = groups.next()? {
-        let key = std::str::from_utf8(text.take(lengths.narrow("a key's length")?)?).map_err(|error| error.to_string())?;
+        let key =
+            std::str::from_utf8(text.take(lengths.narrow("a key's length")?)?).map_err(|error| error.to_string())?;
         if keys.bytes() + key.len() > u32::MAX as usize {
             return Err("there are over 4 GiB of keys".to_owned());
         }

@@ -1,5 +1,6 @@
 //! Compaction: when it is due, what it may forget, and the fold, group by group, from files alone.
 
+use super::base_part;
 use super::chain::{self, Put};
 use super::collect::{self, Listing};
 use super::fold::{Effect, Layer};
@@ -8,7 +9,6 @@ use super::record::{Ack, BaseBody, Mark, PartObject};
 use super::recover::{self, Origin};
 use super::settings::{Hold, JournalSettings};
 use super::store::Objects;
-use super::base_part;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use stream::{EventTime, Fault, Generation, GroupState, KEY_GROUPS, Sequence, WallTime, WindowState};
@@ -175,7 +175,11 @@ struct Parts<'a> {
 impl<'a> Parts<'a> {
     fn new(objects: &'a Objects, order: &'a Order) -> Self {
         let Order { through, generation, nonce, .. } = order;
-        let folder = format!("{BASES}/{through:020}-{generation:020}-{nonce:016x}", through = through.0, generation = generation.0);
+        let folder = format!(
+            "{BASES}/{through:020}-{generation:020}-{nonce:016x}",
+            through = through.0,
+            generation = generation.0
+        );
         Parts { objects, order, folder, open: Vec::new(), open_bytes: 0, next_group: 0, done: Vec::new() }
     }
 

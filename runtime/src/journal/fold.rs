@@ -118,8 +118,7 @@ impl<'a> Folder<'a> {
             }
             let old = base.next_if(|pane| place(pane) == place(&touch));
             if touch.count > 0 {
-                let (events, keys) =
-                    self.gains.entry(WindowId { kind: touch.kind, start: touch.start }).or_default();
+                let (events, keys) = self.gains.entry(WindowId { kind: touch.kind, start: touch.start }).or_default();
                 *events = events.checked_add(touch.count).ok_or("a window's events overflow")?;
                 *keys += u64::from(old.is_none());
             }
@@ -157,12 +156,7 @@ fn combine(mut touched: Vec<PaneCell>) -> Result<Vec<PaneCell>, String> {
 
 impl Summary {
     /// Take an epoch record in, in order of sequence. Counts come later, from [`Summary::gain`].
-    pub(super) fn apply(
-        &mut self,
-        (sequence, hash): (Sequence, RecordHash),
-        body: &EpochBody,
-        letters: &[DeadLetter],
-    ) {
+    pub(super) fn apply(&mut self, (sequence, hash): (Sequence, RecordHash), body: &EpochBody, letters: &[DeadLetter]) {
         self.last_epoch = (sequence, hash);
         self.watermark = body.watermark;
         for (name, place) in &body.partitions {

@@ -169,7 +169,8 @@ impl Opened {
         if *raw > SECTION_BYTES_MAX {
             return Err(wrong(format!("it claims {raw} bytes")));
         }
-        let decoder = zstd::stream::read::Decoder::with_buffer(&stored[..]).map_err(|error| wrong(error.to_string()))?;
+        let decoder =
+            zstd::stream::read::Decoder::with_buffer(&stored[..]).map_err(|error| wrong(error.to_string()))?;
         let mut unpacked = Vec::with_capacity((*raw).min(stored.len() as u64 * 16) as usize);
         decoder.take(raw + 1).read_to_end(&mut unpacked).map_err(|error| wrong(error.to_string()))?;
         if unpacked.len() as u64 != *raw {
@@ -238,7 +239,8 @@ mod tests {
     #[test]
     fn lying_lengths_are_refused() {
         let honest = sample().bytes;
-        for (at, value) in [(12, 0xffu8), (13, 1), (16, 0xff), (19, 0xff), (20, 0xff), (27, 0xff), (28, 1), (35, 0xff)] {
+        for (at, value) in [(12, 0xffu8), (13, 1), (16, 0xff), (19, 0xff), (20, 0xff), (27, 0xff), (28, 1), (35, 0xff)]
+        {
             let mut lying = honest[..honest.len() - HASH].to_vec();
             lying[at] = value;
             let seal = hash(&lying);

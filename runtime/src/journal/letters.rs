@@ -48,10 +48,7 @@ fn letter(cursor: &mut Cursor<'_>) -> Result<DeadLetter, String> {
 }
 
 fn header(cursor: &mut Cursor<'_>) -> Result<Header, String> {
-    Ok(Header {
-        name: cursor.text()?.to_owned(),
-        value: option(cursor, |cursor| cursor.bytes().map(<[u8]>::to_vec))?,
-    })
+    Ok(Header { name: cursor.text()?.to_owned(), value: option(cursor, |cursor| cursor.bytes().map(<[u8]>::to_vec))? })
 }
 
 fn put_option<T>(into: &mut Vec<u8>, value: Option<&T>, put: impl FnOnce(&mut Vec<u8>, &T)) {

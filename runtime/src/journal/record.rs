@@ -23,6 +23,9 @@ pub struct Genesis {
     pub partitions: BTreeMap<Arc<str>, StartOffset>,
     /// The semantic settings: zone, tz database version, lateness, windows, dimensions, field mapping.
     pub settings: BTreeMap<String, Value>,
+    /// By follower: where everything ends that was there before this journal.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub marks: BTreeMap<String, i64>,
 }
 
 /// Where a partition begins.
@@ -230,6 +233,7 @@ mod tests {
                 topic_id: String::new(),
             },
             partitions: BTreeMap::new(),
+            marks: BTreeMap::new(),
             settings: settings(&[("zone", json!("UTC")), ("gone", json!(1)), ("same", json!([1]))]),
         };
         let now = settings(&[("zone", json!("Europe/Zurich")), ("new", json!(2)), ("same", json!([1]))]);

@@ -72,11 +72,7 @@ pub(super) fn gather(
     let records = chain::stretch(objects, Sequence(covered.0 + 1), through)?;
     let mut summary = match &base {
         Some(base) => base.summary.clone(),
-        None => Summary {
-            partitions: genesis.body.states(),
-            last_epoch: (FIRST, genesis.hash),
-            ..Summary::default()
-        },
+        None => Summary { partitions: genesis.body.states(), last_epoch: (FIRST, genesis.hash), ..Summary::default() },
     };
     let bytes = records.iter().map(|(record, _)| record.opened.length).sum();
     let covered_hash = records.first().map(|(record, _)| record.link.previous);

@@ -15,12 +15,7 @@ pub(super) fn name_of(generation: Generation) -> String {
 
 /// Close every slot up to our own. Ours says which fence it belongs to, so that an instance whose stale fence got the
 /// same generation on a deleted name finds out here.
-pub(super) fn close(
-    objects: &Objects,
-    generation: Generation,
-    fence: Sequence,
-    hash: RecordHash,
-) -> Result<(), Fault> {
+pub(super) fn close(objects: &Objects, generation: Generation, fence: Sequence, hash: RecordHash) -> Result<(), Fault> {
     let closed: BTreeSet<u64> =
         objects.list(FOLDER)?.iter().filter_map(|object| numbered(&object.name, FOLDER)).collect();
     let content = |owner: &str| format!("{{\"fence\":{fence},\"hash\":\"{hash}\",\"owner\":{owner}}}\n");

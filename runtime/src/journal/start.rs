@@ -3,9 +3,9 @@
 use super::chain::{self, Put, Record};
 use super::format::{self, Kind, Sealed};
 use super::record::{FIRST, Genesis, Link};
+use super::recover::{self, Gathered, Origin};
 use super::store::Objects;
 use super::writer::Writer;
-use super::recover::{self, Gathered, Origin};
 use super::{Ack, JournalSettings, LoadFrom, Recovered, slots};
 use object_store::ObjectStore;
 use std::cell::OnceCell;
@@ -66,11 +66,7 @@ impl Journal {
     ///
     /// # Errors
     /// The I/O thread cannot be started.
-    pub fn open(
-        store: Arc<dyn ObjectStore>,
-        settings: JournalSettings,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, Fault> {
+    pub fn open(store: Arc<dyn ObjectStore>, settings: JournalSettings, clock: Arc<dyn Clock>) -> Result<Self, Fault> {
         assert_eq!(settings.retention.len(), settings.windows.len(), "a retention for every window kind");
         let objects = Arc::new(Objects::new(store, settings.patience)?);
         Ok(Journal { objects, settings: Arc::new(settings), clock })
@@ -118,11 +114,7 @@ impl Journal {
     ///
     /// # Errors
     /// A still newer instance has taken over meanwhile (exit 4); a journal of another job (exit 2); the store.
-    pub fn start(
-        &self,
-        above: Generation,
-        genesis: impl FnOnce() -> Result<Genesis, Fault>,
-    ) -> Result<Started, Fault> {
+    pub fn start(&self, above: Generation, genesis: impl FnOnce() -> Result<Genesis, Fault>) -> Result<Started, Fault> {
         let nonce = nonce();
         let mut genesis = Some(genesis);
         let mut resolved: Option<Genesis> = None;

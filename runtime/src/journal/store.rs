@@ -46,12 +46,10 @@ pub(super) enum Attempt {
 
 impl Objects {
     pub(super) fn new(store: Arc<dyn ObjectStore>, patience: Patience) -> Result<Self, Fault> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("journal-store")
-            .enable_all()
-            .build()
-            .map_err(|error| Fault::failed("cannot start the journal's I/O thread", error, "look at process limits"))?;
+        let runtime =
+            Builder::new_multi_thread().worker_threads(1).thread_name("journal-store").enable_all().build().map_err(
+                |error| Fault::failed("cannot start the journal's I/O thread", error, "look at process limits"),
+            )?;
         Ok(Objects { store, patience, runtime: Some(runtime) })
     }
 
@@ -110,7 +108,7 @@ impl Objects {
             return false;
         }
         let pause = self.patience.first.saturating_mul(1 << attempt.min(20)).min(self.patience.most);
-        self.runtime().block_on(tokio::time::sleep(pause));
+        self.runtime().block_on(async { tokio::time::sleep(pause).await });
         true
     }
 

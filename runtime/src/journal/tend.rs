@@ -153,7 +153,13 @@ impl Writer {
         let (sequence, _) = self.put(Kind::Base, &[json])?;
         self.base = sequence;
         let base_bytes: u64 = body.parts.iter().map(|part| part.length).sum();
-        tracing::info!(sequence = sequence.0, covered = body.covered.0, parts = body.parts.len(), base_bytes, "compacted");
+        tracing::info!(
+            sequence = sequence.0,
+            covered = body.covered.0,
+            parts = body.parts.len(),
+            base_bytes,
+            "compacted"
+        );
         let state = &mut self.compaction;
         state.records -= records;
         state.bytes -= bytes;
@@ -171,7 +177,9 @@ fn delete(objects: &Arc<Objects>, listing: &Listing) -> Result<u64, Fault> {
 
 fn spawn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, Fault> {
     let thread = std::thread::Builder::new().name("journal-compaction".to_owned());
-    thread.spawn(work).map_err(|error| Fault::failed("cannot start a compaction thread", error, "look at process limits"))
+    thread
+        .spawn(work)
+        .map_err(|error| Fault::failed("cannot start a compaction thread", error, "look at process limits"))
 }
 
 fn join<T>(thread: JoinHandle<Result<T, Fault>>) -> Result<T, Fault> {

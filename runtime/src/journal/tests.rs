@@ -69,6 +69,7 @@ fn clock() -> Arc<ManualClock> {
 fn genesis() -> Genesis {
     let start = |offset, empty| StartOffset { offset, empty };
     Genesis {
+        marks: BTreeMap::new(),
         job: "songs".into(),
         source: SourceIdentity {
             kind: "kafka".into(),

@@ -161,7 +161,8 @@ impl Writer {
         for (name, state) in &content.partitions {
             let before = known.partitions.get(name);
             if before != Some(state) {
-                partitions.insert(name.clone(), place(before, state).map_err(|why| format!("partition {name}: {why}"))?);
+                partitions
+                    .insert(name.clone(), place(before, state).map_err(|why| format!("partition {name}: {why}"))?);
             }
         }
         Ok(EpochBody {

@@ -246,6 +246,8 @@ impl Follower for BoardFollower {
         self.forget(step.commit.watermark);
         let took = self.clock.monotonic() - began;
         metrics::histogram!("topk_publish_seconds", "sink" => self.store.name()).record(took.as_secs_f64());
+        let now = self.clock.now().0 as f64 / 1000.0;
+        metrics::gauge!("topk_publish_timestamp_seconds", "sink" => self.store.name()).set(now);
         Ok(())
     }
 }

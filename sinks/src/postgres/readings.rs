@@ -103,8 +103,10 @@ impl PostgresReadings {
             Ok(rows) => Ok(rows),
             Err(failure) if failure.is_undefined_table() => Ok(Vec::new()),
             Err(failure) => {
-                // Whatever led here, the next question is asked on a new connection.
-                *self.shared.connected.lock().await = None;
+                // Whatever led here, the next question is asked on a new connection; unless one is just being made.
+                if let Ok(mut held) = self.shared.connected.try_lock() {
+                    *held = None;
+                }
                 Err(self.shared.server.fault(failure))
             }
         }
@@ -112,7 +114,8 @@ impl PostgresReadings {
 
     async fn ask(&self, sql: String, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Failure> {
         let server = &self.shared.server;
-        let connected = self.connected().await?;
+        let connecting = tokio::time::timeout(DEADLINE, self.connected());
+        let connected = connecting.await.map_err(|_| Failure::Late(DEADLINE))??;
         let held = connected.prepared().get(&sql).cloned();
         let statement = match held {
             Some(statement) => statement,

@@ -4,7 +4,9 @@ use super::connection::{Failure, Server};
 use super::statements::*;
 use super::time::Timestamptz;
 use super::work::{Session, Work};
-use crate::sql::{Flush, Layout, Migration, StoredOwner, StoredProgress, TablesSettings, admit, looked, ranked};
+use crate::sql::{
+    Flush, Layout, Migration, SWEEP_ROWS, StoredOwner, StoredProgress, TablesSettings, admit, looked, ranked, sweeps,
+};
 use std::sync::Arc;
 use std::time::Duration;
 use stream::{
@@ -17,9 +19,6 @@ use tokio_postgres::IsolationLevel;
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Rows in one statement.
 const ROWS_AT_ONCE: usize = 10_000;
-/// Rows that one flush deletes from one table at most, so that retention never holds up a flush for long.
-const SWEEP_ROWS: i64 = 20_000;
-
 const MIGRATIONS: [Migration; 1] = [Migration {
     version: 1,
     once: include_str!("migrations/001_once.sql"),
@@ -182,7 +181,13 @@ impl PostgresTables {
         let counted: Vec<i64> = flush.ledger.iter().map(|row| row.counted).collect();
         let dead_lettered: Vec<i64> = flush.ledger.iter().map(|row| row.dead_lettered).collect();
         work.execute(UPSERT_LEDGER, None, &[&partitions, &consumed, &counted, &dead_lettered]).await?;
-        let swept = self.sweep(work, &flush.oldest_kept).await?;
+        let mut swept = self.sweep(work, &flush.oldest_kept).await?;
+        for _ in 1..sweeps(commit) {
+            if !swept.contains(&false) {
+                break;
+            }
+            swept = self.sweep(work, &flush.oldest_kept).await?;
+        }
         work.execute(
             UPSERT_PROGRESS,
             None,
@@ -316,7 +321,7 @@ impl Follower for PostgresTables {
             self.swept[kind] = flush.oldest_kept[kind];
         }
         self.acknowledged = Some(step.commit.sequence);
-        flush.record("postgres", &self.settings.windows, self.clock.monotonic() - began);
+        flush.record("postgres", &self.settings.windows, self.clock.monotonic() - began, self.clock.now());
         Ok(())
     }
 }

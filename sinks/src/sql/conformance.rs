@@ -25,7 +25,8 @@ macro_rules! every_case {
     ($bench:expr) => {
         $crate::sql::conformance::every_case! { $bench;
             looking_changes_nothing, replays_change_nothing, an_older_generation_is_fenced, a_second_job_is_refused,
-            other_names_are_refused, rows_live_as_long_as_retention_says, ranks_are_replaced,
+            other_names_are_refused, rows_live_as_long_as_retention_says,
+            expired_rows_go_in_bounded_batches, ranks_are_replaced,
             a_window_with_late_events_only, all_time_has_no_start, awkward_keys_keep_their_bytes_and_order,
             counts_up_to_a_bigint, another_chain_is_refused, progress_can_rebuild_a_journal, many_rows_in_one_flush,
             readings_are_as_of_one_epoch, the_newest_window, a_store_that_went_back_is_noticed,
@@ -308,6 +309,26 @@ pub(crate) fn rows_live_as_long_as_retention_says(bench: &dyn Bench) {
     assert_eq!(hours(), [from(4), from(4), from(4)]);
     let minutes = bench.query("SELECT count(*) FROM {table:song_plays_minute}");
     assert_eq!(minutes, texts(&[&["4"]]), "minutes are kept for ever here");
+}
+
+pub(crate) fn expired_rows_go_in_bounded_batches(bench: &dyn Bench) {
+    let mut follower = claimed(bench, 1);
+    let keys: Vec<String> = (0..45_000).map(|number| format!("k{number}")).collect();
+    let rows: Vec<(&str, u64)> = keys.iter().map(|key| (key.as_str(), 1)).collect();
+    follower.write(&step(commit(1, 1, Some(TWO))).rows(HOUR, TWO, &rows)).unwrap();
+    let left = || bench.query("SELECT count(*) FROM {table:song_plays_hour}").concat().concat();
+    let later = |sequence, last| step(Commit { last, ..commit(1, sequence, Some(TWO + 100 * 3_600_000)) });
+    let expect = |follower: &mut dyn Follower, step: Step, rows: &str| {
+        follower.write(&step).unwrap();
+        assert_eq!(left(), rows);
+    };
+    expect(&mut *follower, later(2, false), "25000");
+    expect(&mut *follower, later(3, false), "5000");
+    expect(&mut *follower, later(4, false), "0");
+    // A run that ends leaves none behind.
+    let mut follower = claimed(bench, 2);
+    follower.write(&step(commit(2, 5, Some(TWO))).rows(HOUR, TWO, &rows)).unwrap();
+    expect(&mut *follower, later(6, true), "0");
 }
 
 pub(crate) fn ranks_are_replaced(bench: &dyn Bench) {

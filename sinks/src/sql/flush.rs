@@ -4,7 +4,15 @@ use super::TablesSettings;
 use crate::retention::oldest_kept;
 use serde_json::{Map, Value};
 use std::time::Duration;
-use stream::{EventTime, Fault, KindIndex, Ranking, Step, WindowStatus, Windows};
+use stream::{Commit, EventTime, Fault, KindIndex, Ranking, Step, WallTime, WindowStatus, Windows};
+
+/// Rows that one sweep deletes from one table, so that retention never holds up a flush for long.
+pub(crate) const SWEEP_ROWS: i64 = 20_000;
+
+/// Sweeps in one flush. The last flush of a run finishes the job as far as a stop can wait for it.
+pub(crate) fn sweeps(commit: &Commit) -> usize {
+    if commit.last { 100 } else { 1 }
+}
 
 /// A count, ready for a bigint column.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -138,11 +146,12 @@ impl<'a> Flush<'a> {
         })
     }
 
-    /// Count what a finished flush wrote.
-    pub(crate) fn record(&self, sink: &'static str, windows: &Windows, took: Duration) {
+    /// Measure a finished flush.
+    pub(crate) fn record(&self, sink: &'static str, windows: &Windows, took: Duration, now: WallTime) {
         let rows: u64 = self.counts.iter().map(|rows| rows.len() as u64).sum();
         metrics::counter!("topk_flush_rows_total", "sink" => sink).increment(rows);
         metrics::histogram!("topk_flush_seconds", "sink" => sink).record(took.as_secs_f64());
+        metrics::gauge!("topk_flush_timestamp_seconds", "sink" => sink).set(now.0 as f64 / 1000.0);
         for (kind, expired) in windows.kinds().iter().zip(&self.expired).filter(|(_, expired)| **expired > 0) {
             metrics::counter!("topk_rows_expired_total", "sink" => sink, "window" => kind.name.clone())
                 .increment(*expired);

@@ -1,4 +1,4 @@
-//! What the SQL stores share, and all of it pure: names, migrations, what a step writes, who may write, how long rows stay.
+//! What the SQL stores share, all of it pure: names, migrations, what a step writes, who may write.
 
 mod flush;
 mod layout;
@@ -11,7 +11,7 @@ mod settings;
 #[cfg(test)]
 pub(crate) mod conformance;
 
-pub(crate) use flush::{Flush, StatusRow};
+pub(crate) use flush::{Flush, SWEEP_ROWS, StatusRow, sweeps};
 pub(crate) use layout::{Layout, Migration};
 pub(crate) use ownership::StoredOwner;
 pub(crate) use progress::{StoredProgress, admit, hash_of, looked};

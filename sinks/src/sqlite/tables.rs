@@ -3,7 +3,8 @@
 use super::connection::{fault, has_tables, open, open_to_read};
 use super::time::{instant, text};
 use crate::sql::{
-    Flush, Layout, Migration, StatusRow, StoredOwner, StoredProgress, TablesSettings, admit, hash_of, looked, ranked,
+    Flush, Layout, Migration, SWEEP_ROWS, StatusRow, StoredOwner, StoredProgress, TablesSettings, admit, hash_of,
+    looked, ranked, sweeps,
 };
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use std::path::{Path, PathBuf};
@@ -11,9 +12,6 @@ use std::sync::Arc;
 use stream::{
     Claim, Clock, EventTime, Fault, Follower, Generation, KindIndex, Progress, Ranking, Sequence, Span, Step, Wants,
 };
-
-/// Rows that one flush deletes from one table at most, so that retention never holds up a flush for long.
-const SWEEP_ROWS: i64 = 20_000;
 
 const MIGRATIONS: [Migration; 1] = [Migration {
     version: 1,
@@ -138,7 +136,13 @@ impl SqliteTables {
                 row.dead_lettered
             ])?;
         }
-        let swept = self.sweep(transaction, &flush.oldest_kept)?;
+        let mut swept = self.sweep(transaction, &flush.oldest_kept)?;
+        for _ in 1..sweeps(commit) {
+            if !swept.contains(&false) {
+                break;
+            }
+            swept = self.sweep(transaction, &flush.oldest_kept)?;
+        }
         transaction.prepare_cached(&self.layout.sql(UPSERT_PROGRESS, None))?.execute(params![
             ours.0 as i64,
             epoch,
@@ -289,7 +293,7 @@ impl Follower for SqliteTables {
             self.swept[kind] = flush.oldest_kept[kind];
         }
         self.acknowledged = Some(step.commit.sequence);
-        flush.record("sqlite", &self.settings.windows, self.clock.monotonic() - began);
+        flush.record("sqlite", &self.settings.windows, self.clock.monotonic() - began, self.clock.now());
         Ok(())
     }
 }

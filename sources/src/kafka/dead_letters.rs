@@ -35,13 +35,14 @@ pub struct DeadLetterSettings {
 /// Writes dead letters to Kafka.
 ///
 /// Where it stands is the epoch of the last letter in the topic; its generation is not known from there and is given as
-/// 0. A topic may hold letters of an earlier life of the job, whose epochs are beyond the journal's: only the last letter
-/// counts, so the caller must not go on after an epoch that its journal does not have.
+/// 0. A topic may hold letters of an earlier life of the job: those before the mark that the job was begun with.
 pub struct DeadLetterProducer {
     settings: DeadLetterSettings,
     producer: Option<BaseProducer<Watch>>,
     /// A step whose commit was sent and not answered yet.
     committing: Option<Sequence>,
+    /// Letters before this offset are of an earlier life.
+    after: i64,
 }
 
 impl DeadLetterProducer {
@@ -51,7 +52,7 @@ impl DeadLetterProducer {
     /// Properties that are unknown, refused, or need the feature `kafka-tls`.
     pub fn new(settings: DeadLetterSettings) -> Result<Self, Fault> {
         client::config(&settings.brokers, &settings.properties)?;
-        Ok(DeadLetterProducer { settings, producer: None, committing: None })
+        Ok(DeadLetterProducer { settings, producer: None, committing: None, after: 0 })
     }
 
     fn config(&self) -> Result<rdkafka::ClientConfig, Fault> {
@@ -59,7 +60,8 @@ impl DeadLetterProducer {
     }
 
     fn progress(&self) -> Result<Option<Progress>, Fault> {
-        let found = last_letter::find(&self.config()?, &self.settings.topic, &self.settings.source_topic)?;
+        let found = last_letter::find(&self.config()?, &self.settings.topic, &self.settings.source_topic, self.after)?;
+        // Letters do not tell who wrote them; the mark in genesis tells ours from those of an earlier life.
         Ok(found.map(|sequence| Progress { generation: Generation(0), sequence, hash: None }))
     }
 
@@ -162,6 +164,18 @@ impl Follower for DeadLetterProducer {
 
     fn wants(&self) -> Wants {
         Wants { dead_letters: true, every: self.settings.every, ..Wants::default() }
+    }
+
+    fn mark(&mut self) -> Result<Option<i64>, Fault> {
+        let prober = client::create(&self.config()?)?;
+        match topic::find(&prober, &self.settings.topic)? {
+            Some(_) => last_letter::end(&self.config()?, &self.settings.topic).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn begin_after(&mut self, mark: i64) {
+        self.after = mark;
     }
 
     fn look(&mut self) -> Result<Option<Progress>, Fault> {

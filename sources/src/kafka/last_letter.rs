@@ -17,10 +17,10 @@ const FIRST_LOOK: i64 = 1000;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The epoch of the last letter from `source`, read up to the high watermark; none if there is no letter.
-pub(super) fn find(config: &ClientConfig, topic: &str, source: &str) -> Result<Option<Sequence>, Fault> {
-    // The high watermark, also beyond the last stable offset: a letter of ours may stand behind an open transaction.
-    let prober: BaseConsumer<Watch> = client::create(config.clone().set("isolation.level", "read_uncommitted"))?;
-    let (earliest, end) = offsets::bounds(&prober, topic, PARTITION)?;
+/// What stands before `after` is of an earlier life.
+pub(super) fn find(config: &ClientConfig, topic: &str, source: &str, after: i64) -> Result<Option<Sequence>, Fault> {
+    let (earliest, end) = bounds(config, topic)?;
+    let earliest = earliest.max(after);
     let mut config = config.clone();
     config
         .set("group.id", "topk-last-letter")
@@ -39,6 +39,17 @@ pub(super) fn find(config: &ClientConfig, topic: &str, source: &str) -> Result<O
         (until, look) = (from, look.saturating_mul(10));
     }
     Ok(None)
+}
+
+/// Where the next letter will stand, or a later one.
+pub(super) fn end(config: &ClientConfig, topic: &str) -> Result<i64, Fault> {
+    Ok(bounds(config, topic)?.1)
+}
+
+/// Up to the high watermark, also beyond the last stable offset: a letter of ours may stand behind an open transaction.
+fn bounds(config: &ClientConfig, topic: &str) -> Result<(i64, i64), Fault> {
+    let prober: BaseConsumer<Watch> = client::create(config.clone().set("isolation.level", "read_uncommitted"))?;
+    offsets::bounds(&prober, topic, PARTITION)
 }
 
 /// The last letter's epoch in [from, until).

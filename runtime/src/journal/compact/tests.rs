@@ -22,7 +22,11 @@ fn settings() -> JournalSettings {
 }
 
 fn acks(of: &[(&str, u64)]) -> BTreeMap<String, Ack> {
-    let ack = |sequence: u64| Ack { sequence: Sequence(sequence), hash: RecordHash::default(), watermark: watermark(sequence) };
+    let ack = |sequence: u64| Ack {
+        sequence: Sequence(sequence),
+        hash: RecordHash::default(),
+        watermark: watermark(sequence),
+    };
     of.iter().map(|(name, sequence)| ((*name).to_owned(), ack(*sequence))).collect()
 }
 
@@ -67,14 +71,25 @@ fn the_slowest_that_holds_panes_decides_what_may_leave() {
     assert_eq!(drop(&[("tables", 30)], &marks, HOUR, NOTHING), reached(30), "nor do boards that never were");
     // What has left does not come back, whatever a follower says.
     assert_eq!(drop(&[("tables", 10), ("boards", 40)], &[], 0, reached(30)), reached(30));
-    assert_eq!(droppable(&JournalSettings { followers: vec![], ..settings }, &acks(&[]), &[], WallTime(0), reached(50), NOTHING), reached(50));
+    assert_eq!(
+        droppable(
+            &JournalSettings { followers: vec![], ..settings },
+            &acks(&[]),
+            &[],
+            WallTime(0),
+            reached(50),
+            NOTHING
+        ),
+        reached(50)
+    );
 }
 
 #[test]
 fn records_stay_for_retain_and_for_those_that_read_them() {
     let settings = settings();
     let marks = [mark(25, 0), mark(35, HOUR)];
-    let delete = |acknowledged: &[(&str, u64)], now: i64| deletable(&settings, &acks(acknowledged), &marks, WallTime(now)).0;
+    let delete =
+        |acknowledged: &[(&str, u64)], now: i64| deletable(&settings, &acks(acknowledged), &marks, WallTime(now)).0;
     let all = [("tables", 50), ("boards", 1), ("letters", 50)];
     assert_eq!([delete(&all, HOUR - 1), delete(&all, HOUR), delete(&all, 2 * HOUR)], [0, 25, 35]);
     assert_eq!(delete(&[("tables", 50), ("letters", 20)], 2 * HOUR), 19, "the record it stands at stays");

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Two lives with compaction and deletion. Returns what was committed and what was in flight when it stopped.
 fn live(journal: &Journal, clock: &Arc<ManualClock>) -> (Model, Option<Next>, Result<(), Fault>) {
-    let mut model = Model::new();
+    let mut model = Model::new(true);
     let mut flying = None;
     let outcome = live_until(journal, clock, &mut model, &mut flying);
     (model, flying, outcome)
@@ -42,7 +42,8 @@ fn crash_everywhere(dying: Fate, counts: fn(Operation) -> bool) -> usize {
         let (store, clock) = (memory(), clock());
         let count = Arc::new(AtomicUsize::new(0));
         let mortal = faulty(&store, move |operation, _| {
-            let step = if counts(operation) { count.fetch_add(1, Ordering::SeqCst) } else { count.load(Ordering::SeqCst) };
+            let step =
+                if counts(operation) { count.fetch_add(1, Ordering::SeqCst) } else { count.load(Ordering::SeqCst) };
             match step.cmp(&steps) {
                 std::cmp::Ordering::Less => Fate::Pass,
                 std::cmp::Ordering::Equal if counts(operation) => dying,
@@ -55,7 +56,6 @@ fn crash_everywhere(dying: Fate, counts: fn(Operation) -> bool) -> usize {
         settings.patience.attempts = 2;
         let journal = open_with(&mortal, settings.clone(), &clock);
         let (mut model, flying, outcome) = live(&journal, &clock);
-        model.nobody_holds = true;
 
         let hint = format!("{dying:?} at step {steps}");
         let journal = open_with(&store, settings, &clock);

@@ -15,7 +15,7 @@ fn journal() -> (Arc<dyn ObjectStore>, Journal) {
     let mut settings = settings();
     settings.followers.clear();
     let journal = open_with(&store, settings, &clock);
-    let mut model = Model::new();
+    let mut model = Model::new(false);
     let mut random = Random::new(4);
     for _ in 0..2 {
         let (_, mut writer) = start(&journal).unwrap();
@@ -32,7 +32,7 @@ fn journal() -> (Arc<dyn ObjectStore>, Journal) {
     (store, journal)
 }
 
-fn overwrite(store: &Arc<dyn ObjectStore>, name: &str, bytes: Bytes) {
+pub(super) fn overwrite(store: &Arc<dyn ObjectStore>, name: &str, bytes: Bytes) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(store.put(&Path::from(name), PutPayload::from(bytes))).unwrap();
 }

@@ -112,7 +112,7 @@ fn a_start_while_an_older_instance_keeps_committing() {
         std::thread::scope(|scope| {
             let older = scope.spawn(|| {
                 begun.store(true, Ordering::SeqCst);
-                commit_until_stopped(&mut older, Model::new(), seed, 100_000)
+                commit_until_stopped(&mut older, Model::new(false), seed, 100_000)
             });
             while !begun.load(Ordering::SeqCst) {
                 std::thread::yield_now();
@@ -173,7 +173,7 @@ fn take_over_and_delete(store: &Arc<dyn ObjectStore>, clock: &Arc<ManualClock>, 
 fn a_zombie_wakes_on_a_deleted_name() {
     let (store, clock) = (memory(), clock());
     let (_, mut older) = start(&open_with(&store, settings(), &clock)).unwrap();
-    let (model, _) = commit_until_stopped(&mut older, Model::new(), 1, 5);
+    let (model, _) = commit_until_stopped(&mut older, Model::new(false), 1, 5);
     drop(older);
     // Generation 2 stands at record 7; its first epoch would be 8.
     let name = chain::name_of(Sequence(8));
@@ -210,7 +210,7 @@ fn a_zombie_wakes_on_a_deleted_name() {
 fn a_start_wakes_on_a_deleted_name() {
     let (store, clock) = (memory(), clock());
     let (_, mut older) = start(&open_with(&store, settings(), &clock)).unwrap();
-    let (model, _) = commit_until_stopped(&mut older, Model::new(), 1, 5);
+    let (model, _) = commit_until_stopped(&mut older, Model::new(false), 1, 5);
     drop(older);
     let name = chain::name_of(Sequence(7));
     let Freezer { store: icy, reached, go_on } = freezer(&store, name.clone());
@@ -236,7 +236,7 @@ fn a_zombie_finishes_its_compaction() {
     let (store, clock) = (memory(), clock());
     let journal = open_with(&store, settings(), &clock);
     let (_, mut zombie) = start(&journal).unwrap();
-    let (model, _) = commit_until_stopped(&mut zombie, Model::new(), 1, 5);
+    let (model, _) = commit_until_stopped(&mut zombie, Model::new(false), 1, 5);
     let (_, mut newer) = start(&journal).unwrap();
     assert_eq!(zombie.compact().unwrap_err().exit, Exit::Fenced);
     let left = |names: Vec<String>| names.into_iter().filter(|name| name.starts_with("base/")).count();
@@ -263,9 +263,9 @@ fn a_foreign_record_of_our_own_generation_is_a_bug() {
     let mut random = Random::new(1);
     // It is written, nobody hears of it, and then somebody cuts the epoch again, which must never happen.
     deaf.store(true, Ordering::SeqCst);
-    assert!(writer.append(&Model::new().next(&mut random).content).unwrap_err().is_transient());
+    assert!(writer.append(&Model::new(false).next(&mut random).content).unwrap_err().is_transient());
     deaf.store(false, Ordering::SeqCst);
-    let fault = writer.append(&Model::new().next(&mut random).content).unwrap_err();
+    let fault = writer.append(&Model::new(false).next(&mut random).content).unwrap_err();
     assert_eq!(fault.exit, Exit::Failed);
     assert!(fault.hint.contains("bug"), "{fault}");
 }
@@ -284,7 +284,7 @@ fn failures_of_the_store_change_nothing() {
         let mut settings = settings();
         settings.patience.attempts = 40;
         let journal = open_with(&shaky, settings, &clock());
-        let mut model = Model::new();
+        let mut model = Model::new(false);
         for life in 0..3 {
             let (recovered, mut writer) = start(&journal).unwrap();
             model.check(&recovered, &LoadFrom::default(), &format!("seed {seed} life {life}"));
@@ -305,7 +305,7 @@ fn a_store_that_stays_away_is_given_up_on() {
     let shaky = faulty(&store, move |_, _| if plan_away.load(Ordering::SeqCst) { Fate::Fail } else { Fate::Pass });
     let journal = open(&shaky);
     let (_, mut writer) = start(&journal).unwrap();
-    let content = Model::new().next(&mut Random::new(1)).content;
+    let content = Model::new(false).next(&mut Random::new(1)).content;
     away.store(true, Ordering::SeqCst);
     assert!(writer.append(&content).unwrap_err().is_transient());
     away.store(false, Ordering::SeqCst);

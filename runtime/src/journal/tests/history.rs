@@ -37,7 +37,7 @@ pub(super) struct Next {
 }
 
 impl Model {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(nobody_holds: bool) -> Self {
         Model {
             watermark: None,
             partitions: genesis().states(),
@@ -48,7 +48,7 @@ impl Model {
             late: BTreeMap::new(),
             letters: Vec::new(),
             last_epoch: Default::default(),
-            nobody_holds: false,
+            nobody_holds,
             epochs: Vec::new(),
         }
     }

@@ -50,7 +50,7 @@ fn recovered_state_equals_the_model() {
         let mut settings = settings();
         settings.compact_records = 3 + random.below(12) as usize;
         let journal = open_with(&store, settings, &clock);
-        let mut model = Model::new();
+        let mut model = Model::new(false);
         let (_, mut writer) = start(&journal).unwrap();
         for step in 0..60 {
             match random.below(14) {
@@ -115,7 +115,7 @@ pub(super) fn block(store: &Arc<dyn ObjectStore>) -> Vec<String> {
 fn dirty_is_what_the_tables_lack() {
     let (store, clock) = (memory(), clock());
     let journal = open_with(&store, settings(), &clock);
-    let mut model = Model::new();
+    let mut model = Model::new(false);
     let mut random = Random::new(5);
     let (_, mut writer) = start(&journal).unwrap();
     for step in 0..30 {
@@ -183,7 +183,7 @@ fn a_follower_is_told_whether_its_record_is_ours() {
     let journal = open(&memory());
     let (_, mut writer) = start(&journal).unwrap();
     let mut random = Random::new(1);
-    let (sequence, hash) = writer.append(&Model::new().next(&mut random).content).unwrap();
+    let (sequence, hash) = writer.append(&Model::new(false).next(&mut random).content).unwrap();
     let started = journal.start(Generation(0), || panic!("there is a genesis")).unwrap();
     let standing = |sequence, hash| started.standing(sequence, hash).unwrap();
     assert_eq!(standing(sequence, hash), Standing::InChain);
@@ -196,7 +196,7 @@ fn a_follower_is_told_whether_its_record_is_ours() {
 fn our_own_mistakes_are_refused_before_they_are_durable() {
     let journal = open(&memory());
     let (_, mut writer) = start(&journal).unwrap();
-    let mut model = Model::new();
+    let mut model = Model::new(false);
     let mut random = Random::new(3);
     for _ in 0..5 {
         let next = model.next(&mut random);
@@ -214,7 +214,9 @@ fn our_own_mistakes_are_refused_before_they_are_durable() {
         spoil(&|content| content.watermark = None),
         spoil(&|content| content.partitions.get_mut(&name).unwrap().next_offset = 0),
         spoil(&|content| content.partitions.get_mut(&name).unwrap().watermark = None),
-        spoil(&|content| content.parts.iter_mut().for_each(|part| part.rows.iter_mut().for_each(|row| row.local = 9999))),
+        spoil(&|content| {
+            content.parts.iter_mut().for_each(|part| part.rows.iter_mut().for_each(|row| row.local = 9999))
+        }),
         spoil(&|content| content.parts.iter_mut().for_each(|part| part.rows.reverse())),
         spoil(&|content| content.parts.iter_mut().for_each(|part| part.new_key_groups.clear())),
     ] {
@@ -230,7 +232,7 @@ fn a_hole_in_the_chain_is_refused_and_named() {
     let store = memory();
     let journal = open(&store);
     let (_, mut writer) = start(&journal).unwrap();
-    let mut model = Model::new();
+    let mut model = Model::new(false);
     let mut random = Random::new(3);
     for _ in 0..5 {
         let next = model.next(&mut random);

@@ -69,7 +69,8 @@ fn dead_letters_are_written_exactly_once_across_a_crash() {
     assert_eq!(reached(first.claim(&claim(1)).unwrap()), None);
     first.write(&step(4, &[0, 1, 2])).unwrap();
     first.write(&step(5, &[])).unwrap();
-    assert_eq!(reached(first.look().unwrap()), Some(4));
+    let progress = Progress { generation: Generation(0), sequence: Sequence(4), hash: None };
+    assert_eq!(first.look().unwrap(), Some(progress));
 
     // A crash in the middle of a transaction: sent, and neither committed nor aborted.
     let half = first.producer.take().unwrap();
@@ -135,4 +136,24 @@ fn the_last_letter_is_found_behind_an_open_transaction() {
     std::thread::sleep(Duration::from_millis(300));
     foreign.abort_transaction(WAIT).unwrap();
     assert_eq!(looking.join().unwrap().unwrap().unwrap().sequence, Sequence(5));
+}
+
+#[test]
+fn letters_of_an_earlier_life_are_told_by_the_mark() {
+    let (topic, job) = (unique("dead"), unique("job"));
+    let claim = |generation: u64| Claim { job: job.clone(), generation: Generation(generation) };
+    let mut earlier = letters(&topic, "views");
+    assert_eq!(earlier.mark().unwrap(), None, "the topic is not there yet");
+    earlier.claim(&claim(1)).unwrap();
+    earlier.write(&step(500, &[1, 2])).unwrap();
+    let mark = earlier.mark().unwrap().unwrap();
+
+    let mut fresh = letters(&topic, "views");
+    fresh.begin_after(mark);
+    assert_eq!(fresh.look().unwrap(), None);
+    assert_eq!(fresh.claim(&claim(2)).unwrap(), None);
+    fresh.write(&step(3, &[1])).unwrap();
+    let mut restarted = letters(&topic, "views");
+    restarted.begin_after(mark);
+    assert_eq!(restarted.claim(&claim(3)).unwrap().unwrap().sequence, Sequence(3));
 }

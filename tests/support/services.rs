@@ -1,0 +1,37 @@
+//! Where the services are that `./test` starts, and names that no other test and no earlier run has used.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use stream::{Clock, SystemClock};
+
+/// `host:port` of a Kafka broker.
+pub fn kafka() -> String {
+    address("TOPK_TEST_KAFKA", "host:port of a Kafka broker")
+}
+
+/// `postgres://…` of a database.
+pub fn postgres() -> String {
+    address("TOPK_TEST_POSTGRES", "postgres://user@host:port/database")
+}
+
+/// `redis://…` of a server.
+pub fn redis() -> String {
+    address("TOPK_TEST_REDIS", "redis://host:port")
+}
+
+fn address(variable: &str, form: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| {
+        panic!(
+            "{variable} ({form}) is not set: run ./test, or eval \"$(scripts/services start /tmp/topk-services)\" first"
+        )
+    })
+}
+
+/// A name good for topics, schemas, Redis prefixes and jobs: at most 40 bytes of `a-z`, `0-9` and `_`.
+pub fn unique(test: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let test: String = test.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect();
+    let millis = SystemClock::default().now().0;
+    let name = format!("{test:.14}_{:x}_{:x}_{:x}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed), millis);
+    assert!(name.len() <= 40, "{name} is too long");
+    name
+}
