@@ -11,6 +11,14 @@ fn main() {
     let after = lock.split("name = \"rdkafka-sys\"").nth(1).and_then(|rest| rest.split('+').nth(1));
     let version = after.and_then(|rest| rest.split('"').next()).unwrap_or("unknown");
     println!("cargo::rustc-env=TOPK_LIBRDKAFKA={version}");
-    println!("cargo::rerun-if-changed=../.git/HEAD");
+    // HEAD names a branch, and the branch's file changes with every commit. A path that is absent would rebuild always.
+    let head = std::fs::read_to_string("../.git/HEAD").unwrap_or_default();
+    let branch = head.trim().strip_prefix("ref: ").map(|branch| format!("../.git/{branch}"));
+    for path in [Some("../.git/HEAD".to_owned()), branch, Some("../.git/packed-refs".to_owned())].into_iter().flatten() {
+        if std::path::Path::new(&path).exists() {
+            println!("cargo::rerun-if-changed={path}");
+        }
+    }
     println!("cargo::rerun-if-changed=../Cargo.lock");
+    println!("cargo::rerun-if-changed=build.rs");
 }

@@ -4,12 +4,10 @@
 use crate::settings::{BoardKind, Settings, SourceKind, TablesKind};
 use crate::video_views::{self, VideoViews};
 use metrics_exporter_prometheus::PrometheusHandle;
-use object_store::ObjectStore;
-use object_store::local::LocalFileSystem;
 use operators::{IntakeSettings, RecordIntake};
 use reader::{Limits, ReaderSettings, Stores};
 use runtime::journal::{Journal, JournalSettings};
-use runtime::{Plan, WindowRules};
+use runtime::{Plan, Storage, WindowRules};
 use sinks::{
     BoardFollower, BoardReadings, BoardSettings, DeadLetterFile, MemoryBoard, PostgresReadings, PostgresTables, RedisReadings, SqliteReadings, SqliteTables,
     TableReadings, TablesSettings,
@@ -81,22 +79,17 @@ impl Assembly {
             epoch_interval: settings.epoch_interval,
             epoch_max_events: settings.epoch_max_events,
             until_end,
+            idle_timeout: settings.idle_timeout,
             start_deadline: Duration::from_secs(30),
             clock: self.clock.clone(),
         })
     }
 
-    fn store(&self) -> Result<Arc<dyn ObjectStore>, Fault> {
-        let path = self.settings.state.join("journal").join(&self.settings.name);
-        let fault = |error: &dyn std::fmt::Display| {
-            Fault::failed(format!("cannot open the journal in {}", path.display()), error, "make job.state a directory this user can write to")
-        };
-        std::fs::create_dir_all(&path).map_err(|error| fault(&error))?;
-        let store = LocalFileSystem::new_with_prefix(&path).map_err(|error| fault(&error))?;
-        Ok(Arc::new(store.with_fsync(true)))
+    fn store(&self) -> Result<Storage, Fault> {
+        runtime::local(&self.settings.state.join("journal").join(&self.settings.name))
     }
 
-    fn source(&self, store: &Arc<dyn ObjectStore>, journal: &JournalSettings, until_end: bool) -> Result<Arc<dyn Source>, Fault> {
+    fn source(&self, store: &Storage, journal: &JournalSettings, until_end: bool) -> Result<Arc<dyn Source>, Fault> {
         let settings = &self.settings;
         Ok(match settings.source {
             SourceKind::Kafka => Arc::new(KafkaSource::new(KafkaSettings {

@@ -59,6 +59,7 @@ pub struct Settings {
     pub file: PathBuf,
     pub event: JsonMapping,
     pub rules: TimeRules,
+    pub idle_timeout: Duration,
     pub windows: Windows,
     pub retention: Vec<Option<Duration>>,
     pub k: u32,
@@ -124,6 +125,7 @@ impl Settings {
                 allowed_lateness: read.duration("time.allowed_lateness"),
                 max_future_skew: read.duration("time.max_future_skew"),
             },
+            idle_timeout: read.duration_within("time.idle_timeout", Duration::from_millis(1)..=Duration::from_secs(86_400)),
             retention: windows.kinds().iter().map(|kind| retention(read, &kind.name)).collect(),
             windows,
             k: read.integer("topk.k", 1..=1000),
@@ -183,7 +185,6 @@ fn refuse_what_comes_later(read: &mut Reader<'_>) {
         read.reject("job.state", "it is not a place this program knows", "use file:PATH, such as file:./data");
     }
     // Read, so that they are checked; what they bound comes with the parts that are built next.
-    read.duration("time.idle_timeout");
     read.duration("time.max_drift");
     read.bytes("journal.max_bytes");
     read.bytes("sink.max_backlog_bytes");

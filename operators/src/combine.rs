@@ -64,8 +64,9 @@ impl Combiner {
         if assignment.workers() == 1 {
             return vec![DeltaBatch { worker: 0, keys, rows }];
         }
-        let mut batches: Vec<DeltaBatch> =
-            (0..assignment.workers()).map(|worker| DeltaBatch { worker: worker as u32, ..DeltaBatch::default() }).collect();
+        let mut batches: Vec<DeltaBatch> = (0..assignment.workers())
+            .map(|worker| DeltaBatch { worker: worker as u32, ..DeltaBatch::default() })
+            .collect();
         for row in rows {
             let batch = &mut batches[assignment.worker(KeyGroup::of_hash(row.hash))];
             let key = batch.keys.push(keys.get(row.key));

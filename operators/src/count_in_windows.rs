@@ -94,7 +94,8 @@ impl<'scope> CountInWindows<'scope> for StreamVec<'scope, Epoch, DeltaBatch> {
                         break;
                     }
                     let OpenEpoch { batches, mark } = entry.remove();
-                    let (mark, [part_at, window_at, candidate_at, row_at]) = mark.expect("every epoch is closed by a mark");
+                    let (mark, [part_at, window_at, candidate_at, row_at]) =
+                        mark.expect("every epoch is closed by a mark");
                     let mut changed = std::mem::take(&mut recovered);
                     if let Some(watermark) = evictable.take() {
                         changed.extend(store.evict(watermark).into_iter().map(Candidate::from));
@@ -104,7 +105,9 @@ impl<'scope> CountInWindows<'scope> for StreamVec<'scope, Epoch, DeltaBatch> {
                     changed.extend(applied.candidates.into_iter().map(Candidate::from));
                     parts.session(&part_at).give(applied.part);
                     let totals = applied.totals.into_iter();
-                    windows.session(&window_at).give_iterator(totals.map(|(window, events, keys)| WindowChange::Added { window, events, keys }));
+                    windows.session(&window_at).give_iterator(
+                        totals.map(|(window, events, keys)| WindowChange::Added { window, events, keys }),
+                    );
                     candidates.session(&candidate_at).give_iterator(changed.into_iter());
                     if mark.take_rows {
                         rows.session(&row_at).give(RowFlush { worker, blocks: store.take_rows() });

@@ -5,8 +5,8 @@ use crate::{Combiner, PartitionJudge};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use stream::{
-    Assigner, Assignment, Clock, DeadCode, DeadLetter, Decode, DeltaBatch, Epoch, EventTime, Grant, Header, Intake, LateMask,
-    PartitionReport, RawRecord, RecordSink, Rejection, Report, TimeRules, WindowId, Windows,
+    Assigner, Assignment, Clock, DeadCode, DeadLetter, Decode, DeltaBatch, Epoch, EventTime, Grant, Header, Intake,
+    LateMask, PartitionReport, RawRecord, RecordSink, Rejection, Report, TimeRules, WindowId, Windows,
 };
 
 /// What every intake of a job shares.
@@ -56,7 +56,12 @@ struct HeldRecord {
 
 impl<D: Decode> RecordIntake<D> {
     /// An intake for the partitions of one reader: name, position, and the journal's state.
-    pub fn new(decoder: D, settings: IntakeSettings, reader: usize, partitions: &[(Arc<str>, stream::PartitionState)]) -> Self {
+    pub fn new(
+        decoder: D,
+        settings: IntakeSettings,
+        reader: usize,
+        partitions: &[(Arc<str>, stream::PartitionState)],
+    ) -> Self {
         let partition = |(name, state): &(Arc<str>, stream::PartitionState)| Partition {
             judge: PartitionJudge { watermark: state.watermark, holding: !state.active },
             report: PartitionReport {
@@ -128,7 +133,11 @@ impl<D: Decode> RecordIntake<D> {
 }
 
 /// The event's time, else the transport's; refused beyond the allowed skew from the reference.
-fn event_time(own: Option<EventTime>, record: &RawRecord<'_>, settings: &IntakeSettings) -> Result<EventTime, Rejection> {
+fn event_time(
+    own: Option<EventTime>,
+    record: &RawRecord<'_>,
+    settings: &IntakeSettings,
+) -> Result<EventTime, Rejection> {
     let at = match own {
         Some(at) => at,
         None => {
@@ -224,7 +233,9 @@ impl<D: Decode> Intake for RecordIntake<D> {
     }
 
     fn grant(&mut self, grant: &Grant) {
-        let Some(index) = self.partitions.iter().position(|partition| partition.report.name == grant.partition) else { return };
+        let Some(index) = self.partitions.iter().position(|partition| partition.report.name == grant.partition) else {
+            return;
+        };
         self.partitions[index].judge.rejoin(grant.floor);
         for held in std::mem::take(&mut self.partitions[index].held) {
             let headers = || held.headers.clone();

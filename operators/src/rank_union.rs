@@ -47,42 +47,50 @@ impl<'scope> RankUnion<'scope> for StreamVec<'scope, Epoch, Candidate> {
         outer.region_named(REGION, |inner| {
             type Update = ((WindowId, (Reverse<u64>, Key)), Epoch, isize);
             let candidates = self.enter(inner);
-            let updates = candidates.unary::<CapacityContainerBuilder<Vec<Update>>, _, _, _>(Pipeline, "candidates", |start, _| {
-                drop(start);
-                move |input, output| {
-                    input.for_each(|time, data| {
-                        let epoch = *time.least().expect("candidates carry a time");
-                        let mut session = output.session(&time);
-                        for Candidate { window, key, count, change } in data.drain(..) {
-                            session.give(((window, (Reverse(count), key)), epoch, change as isize));
-                        }
-                    });
-                }
-            });
+            let updates = candidates.unary::<CapacityContainerBuilder<Vec<Update>>, _, _, _>(
+                Pipeline,
+                "candidates",
+                |start, _| {
+                    drop(start);
+                    move |input, output| {
+                        input.for_each(|time, data| {
+                            let epoch = *time.least().expect("candidates carry a time");
+                            let mut session = output.session(&time);
+                            for Candidate { window, key, count, change } in data.drain(..) {
+                                session.give(((window, (Reverse(count), key)), epoch, change as isize));
+                            }
+                        });
+                    }
+                },
+            );
             // `reduce` presents values in order, so the first k are the best k and ties go to the lesser key.
             let ranked = updates.as_collection().reduce(move |_window, candidates, top| {
                 top.extend(candidates.iter().take(k).map(|(entry, _)| ((*entry).clone(), 1isize)));
             });
-            let changes = ranked.inner.unary::<CapacityContainerBuilder<Vec<RankedChange>>, _, _, _>(Pipeline, "ranked", |start, _| {
-                drop(start);
-                move |input, output| {
-                    // Epochs that closed together come in one message stamped with the first of them; each change goes on
-                    // at its own, or a list would show what is not committed yet.
-                    input.for_each(|time, data| {
-                        data.sort_unstable_by_key(|(_, epoch, _)| *epoch);
-                        for of_epoch in data.chunk_by(|one, next| one.1 == next.1) {
-                            let at = time.delayed(&of_epoch[0].1, 0);
-                            let change = |((window, (Reverse(count), key)), _, change): &Update| RankedChange {
-                                window: *window,
-                                key: key.clone(),
-                                count: *count,
-                                change: *change as i64,
-                            };
-                            output.session(&at).give_iterator(of_epoch.iter().map(change));
-                        }
-                    });
-                }
-            });
+            let changes = ranked.inner.unary::<CapacityContainerBuilder<Vec<RankedChange>>, _, _, _>(
+                Pipeline,
+                "ranked",
+                |start, _| {
+                    drop(start);
+                    move |input, output| {
+                        // Epochs that closed together come in one message stamped with the first of them; each change goes on
+                        // at its own, or a list would show what is not committed yet.
+                        input.for_each(|time, data| {
+                            data.sort_unstable_by_key(|(_, epoch, _)| *epoch);
+                            for of_epoch in data.chunk_by(|one, next| one.1 == next.1) {
+                                let at = time.delayed(&of_epoch[0].1, 0);
+                                let change = |((window, (Reverse(count), key)), _, change): &Update| RankedChange {
+                                    window: *window,
+                                    key: key.clone(),
+                                    count: *count,
+                                    change: *change as i64,
+                                };
+                                output.session(&at).give_iterator(of_epoch.iter().map(change));
+                            }
+                        });
+                    }
+                },
+            );
             changes.leave(outer)
         })
     }

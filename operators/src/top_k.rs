@@ -39,7 +39,12 @@ impl TopK {
     }
 
     /// Re-rank the noted keys among the members and say what changed.
-    pub(crate) fn update<'a>(&mut self, k: usize, count: impl Fn(Slot) -> u64, key: impl Fn(Slot) -> &'a str) -> Vec<MemberChange> {
+    pub(crate) fn update<'a>(
+        &mut self,
+        k: usize,
+        count: impl Fn(Slot) -> u64,
+        key: impl Fn(Slot) -> &'a str,
+    ) -> Vec<MemberChange> {
         self.changed.sort_unstable();
         self.changed.dedup();
         let changed = std::mem::take(&mut self.changed);
@@ -47,7 +52,8 @@ impl TopK {
         let mut after: Vec<(u64, Slot)> =
             before.iter().copied().filter(|(_, slot)| changed.binary_search(slot).is_err()).collect();
         after.extend(changed.iter().map(|slot| (count(*slot), *slot)));
-        let order = |a: &(u64, Slot), b: &(u64, Slot)| Reverse(a.0).cmp(&Reverse(b.0)).then_with(|| key(a.1).cmp(key(b.1)));
+        let order =
+            |a: &(u64, Slot), b: &(u64, Slot)| Reverse(a.0).cmp(&Reverse(b.0)).then_with(|| key(a.1).cmp(key(b.1)));
         if after.len() > k {
             after.select_nth_unstable_by(k, order);
             after.truncate(k);
@@ -114,8 +120,13 @@ mod tests {
                     }
                     shown.extend(change.after.map(|new| (new, change.slot)));
                 }
-                let mut all: Vec<(u64, Slot)> = (0..300).filter(|slot| counts[*slot as usize] > 0).map(|slot| (counts[slot as usize], slot)).collect();
-                let order = |a: &(u64, Slot), b: &(u64, Slot)| Reverse(a.0).cmp(&Reverse(b.0)).then_with(|| keys[a.1 as usize].cmp(&keys[b.1 as usize]));
+                let mut all: Vec<(u64, Slot)> = (0..300)
+                    .filter(|slot| counts[*slot as usize] > 0)
+                    .map(|slot| (counts[slot as usize], slot))
+                    .collect();
+                let order = |a: &(u64, Slot), b: &(u64, Slot)| {
+                    Reverse(a.0).cmp(&Reverse(b.0)).then_with(|| keys[a.1 as usize].cmp(&keys[b.1 as usize]))
+                };
                 all.sort_by(order);
                 all.truncate(k);
                 shown.sort_by(order);

@@ -6,7 +6,10 @@ use crate::dictionary::{Dictionary, Slot};
 use crate::panes::{PaneNumber, Panes};
 use hashbrown::HashMap;
 use std::time::Duration;
-use stream::{Assigner, DeltaBatch, Epoch, EventTime, GroupState, Key, KeyArena, KindIndex, Part, PartRow, RowBlock, Window, WindowId, WindowState, Windows};
+use stream::{
+    Assigner, DeltaBatch, Epoch, EventTime, GroupState, Key, KeyArena, KindIndex, Part, PartRow, RowBlock, Window,
+    WindowId, WindowState, Windows,
+};
 
 /// Counts, candidates and dirty rows of the key groups one worker owns.
 pub struct WindowStore {
@@ -107,7 +110,12 @@ impl WindowStore {
     pub fn candidates(&self) -> Vec<CandidateChange> {
         let of_window = |(number, live): (&PaneNumber, &Live)| {
             let window = self.panes.pane(*number).window.id();
-            let change = |(count, slot): &(u64, Slot)| CandidateChange { window, key: Key::new(self.dictionary.key(*slot)), count: *count, change: 1 };
+            let change = |(count, slot): &(u64, Slot)| CandidateChange {
+                window,
+                key: Key::new(self.dictionary.key(*slot)),
+                count: *count,
+                change: 1,
+            };
             live.top.members().iter().map(change).collect::<Vec<_>>()
         };
         self.windows.iter().flat_map(of_window).collect()
@@ -195,7 +203,8 @@ impl WindowStore {
     fn part(&self, epoch: Epoch, mut rows: Vec<PartRow>, mut new_slots: Vec<Slot>) -> Part {
         rows.sort_unstable();
         rows.dedup_by(|next, kept| {
-            let same = (next.group, next.local, next.minute, next.mask) == (kept.group, kept.local, kept.minute, kept.mask);
+            let same =
+                (next.group, next.local, next.minute, next.mask) == (kept.group, kept.local, kept.minute, kept.mask);
             if same {
                 kept.n += next.n;
             }
@@ -213,8 +222,12 @@ impl WindowStore {
 
     /// Rows the tables lack, as of the last applied epoch; they count as taken from now on.
     pub fn take_rows(&mut self) -> Vec<RowBlock> {
-        let mut dirty: Vec<(Window, PaneNumber)> =
-            self.panes.live().filter(|(_, pane)| !pane.dirty.is_empty()).map(|(number, pane)| (pane.window, number)).collect();
+        let mut dirty: Vec<(Window, PaneNumber)> = self
+            .panes
+            .live()
+            .filter(|(_, pane)| !pane.dirty.is_empty())
+            .map(|(number, pane)| (pane.window, number))
+            .collect();
         dirty.sort_unstable();
         let block = |(window, number): (Window, PaneNumber)| {
             let slots = self.panes.take_dirty(number);
@@ -238,7 +251,8 @@ impl WindowStore {
         let is_gone = |(_, pane): &(PaneNumber, &crate::panes::Pane)| {
             pane.window.state(Some(watermark), self.allowed_lateness) == WindowState::Final
         };
-        let gone: Vec<(PaneNumber, Window)> = self.panes.live().filter(is_gone).map(|(number, pane)| (number, pane.window)).collect();
+        let gone: Vec<(PaneNumber, Window)> =
+            self.panes.live().filter(is_gone).map(|(number, pane)| (number, pane.window)).collect();
         let mut leaving = Vec::new();
         for (number, window) in gone {
             assert!(self.panes.pane(number).dirty.is_empty(), "bug: a window leaves before its rows were taken");

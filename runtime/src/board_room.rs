@@ -108,8 +108,10 @@ impl BoardRoom {
                     let totals = self.totals.entry(window.id()).or_default();
                     totals.events += events;
                     totals.keys += keys;
-                    self.note(window, &mut changed);
-                    self.point(window, WindowState::Open);
+                    let state = self.note(window, &mut changed);
+                    // It may have gone past the watermark within this one epoch, and is then never seen to close.
+                    changed.closed |= state == WindowState::Final;
+                    self.point(window, state);
                     changed.rankings.insert(window.id());
                 }
                 WindowChange::Evicted(watermark) => self.evicted = self.evicted.max(Some(watermark)),
@@ -128,12 +130,13 @@ impl BoardRoom {
         changed
     }
 
-    fn note(&mut self, window: Window, changed: &mut ChangedWindows) {
+    fn note(&mut self, window: Window, changed: &mut ChangedWindows) -> WindowState {
         changed.statuses.insert(window.id());
         let state = window.state(self.watermark, self.rules.allowed_lateness);
         if state != WindowState::Final {
             self.unfinished.entry(window.id()).or_insert((window, WindowState::Open));
         }
+        state
     }
 
     fn rank(&mut self, ranked: Vec<RankedChange>, changed: &mut ChangedWindows) {
@@ -207,14 +210,14 @@ impl BoardRoom {
         }
     }
 
-    /// The ranking of a window, if it is in memory.
+    /// The ranking of a window, if it is in memory and within retention.
     pub fn ranking(&self, id: WindowId) -> Option<Ranking> {
         let entries = self.rankings.get(&id)?;
         let window = self.rules.windows.find(id);
         Some(Ranking {
             window,
             state: window.state(self.watermark, self.rules.allowed_lateness),
-            totals: self.totals.get(&id).copied().unwrap_or_default(),
+            totals: *self.totals.get(&id)?,
             entries: entries.iter().map(|(Reverse(count), key)| (key.clone(), *count)).collect(),
         })
     }

@@ -11,8 +11,8 @@ pub struct Committer {
     partitions: BTreeMap<Arc<str>, PartitionState>,
     ledger: BTreeMap<Arc<str>, LedgerLine>,
     watermark: Option<EventTime>,
-    /// Idleness is decided at all; not under `--until-end`.
-    idle_allowed: bool,
+    /// Where each partition ends, in a bounded run; such a run takes no idle decisions.
+    until: Option<BTreeMap<Arc<str>, i64>>,
 }
 
 /// An epoch, decided.
@@ -25,13 +25,13 @@ pub struct Decided {
 }
 
 impl Committer {
-    /// Go on from the journal.
-    pub fn new(recovered: &Recovered, idle_allowed: bool) -> Self {
+    /// Go on from the journal. `until`: where each partition ends, in a bounded run.
+    pub fn new(recovered: &Recovered, until: Option<BTreeMap<Arc<str>, i64>>) -> Self {
         Committer {
             partitions: recovered.partitions.clone(),
             ledger: recovered.ledger.clone(),
             watermark: recovered.watermark,
-            idle_allowed,
+            until,
         }
     }
 
@@ -50,8 +50,7 @@ impl Committer {
         self.watermark
     }
 
-    /// Decide an epoch from all readers' reports and all workers' parts. `last`: the end of a bounded run, at which
-    /// partitions that turned out to hold no visible record are left out.
+    /// Decide an epoch from all readers' reports and all workers' parts. `last`: the run ends with it.
     pub fn decide(&mut self, reports: Vec<Report>, parts: Vec<Part>, acks: BTreeMap<String, Ack>, last: bool) -> Decided {
         let mut content = EpochContent { parts, acks, ..EpochContent::default() };
         let mut dead_letters = Vec::new();
@@ -62,7 +61,7 @@ impl Committer {
             for partition in report.partitions {
                 moved |= self.fold(&partition);
                 let state = self.partitions.get_mut(&partition.name).expect("a report names known partitions");
-                if partition.idle && self.idle_allowed && state.active {
+                if partition.idle && self.until.is_none() && state.active {
                     state.active = false;
                     moved = true;
                 } else if partition.idle {
@@ -77,9 +76,9 @@ impl Committer {
         dead_letters.sort_by(|a, b| (&a.partition, a.offset).cmp(&(&b.partition, b.offset)));
         content.dead_letters = Arc::new(dead_letters);
 
+        moved |= last && self.leave_out();
         let active = self.partitions.values().filter(|state| state.active);
-        let counted = active.filter(|state| !last || state.watermark.is_some());
-        let watermark = job_watermark(self.watermark, counted.map(|state| state.watermark));
+        let watermark = job_watermark(self.watermark, active.map(|state| state.watermark));
         moved |= watermark != self.watermark;
         self.watermark = watermark;
         content.granted = refused.into_iter().map(|partition| Grant { partition, floor: None }).collect();
@@ -100,6 +99,22 @@ impl Committer {
         content.partitions = self.partitions.clone();
         content.ledger = self.ledger.clone();
         Decided { content, changed }
+    }
+
+    /// At the end of a bounded run, partitions that were read to their end and hold no accepted record are left out of
+    /// the minimum. They become idle: the watermark passes them, so that what they bring later must wait for a floor. A
+    /// run that is stopped before its end leaves nobody out. Whether anybody was.
+    fn leave_out(&mut self) -> bool {
+        let Some(until) = &self.until else { return false };
+        let mut left = false;
+        for (name, state) in &mut self.partitions {
+            let is_read = until.get(name).is_some_and(|end| state.next_offset >= *end);
+            if state.active && state.watermark.is_none() && is_read {
+                state.active = false;
+                left = true;
+            }
+        }
+        left
     }
 
     /// Take over a partition's position, account and watermark. Whether anything moved.

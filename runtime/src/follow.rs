@@ -31,16 +31,19 @@ struct Due {
     wants: Wants,
     changed: ChangedWindows,
     dead_letters: Vec<(Sequence, Arc<DeadLetter>)>,
-    /// Rows of an epoch that took them; given as a step of that epoch.
-    rows: Option<Vec<RowBlock>>,
-    /// Counts changed since rows were last taken.
+    /// Rows taken since the last step, older values first.
+    rows: Vec<RowBlock>,
+    /// The epoch at which they were last taken. Only a step of that epoch may carry them: a later one would claim
+    /// counts that they lack, and a restart would believe it.
+    rows_of: Option<Epoch>,
+    /// Counts changed since the last step.
     rows_wait: bool,
     rows_asked: bool,
     last_step: Option<Duration>,
     last_rankings: Option<Duration>,
     last_refresh: Duration,
-    /// The record of the last step given.
-    given: Option<Sequence>,
+    /// The epoch of the last step given.
+    given: Option<Epoch>,
 }
 
 struct Desk {
@@ -96,6 +99,8 @@ pub(crate) fn follow<'scope>(
                 }
                 let commit = entry.remove();
                 desk.show(commit, changes.remove(&epoch).unwrap_or_default(), flushes.remove(&epoch));
+                // At once: rows that came with this epoch cannot be given as of the next.
+                desk.serve();
             }
             desk.serve();
         }
@@ -110,7 +115,8 @@ impl Desk {
             wants: line.wants,
             changed: everything.clone(),
             dead_letters: line.undelivered.clone(),
-            rows: None,
+            rows: Vec::new(),
+            rows_of: None,
             rows_wait: true,
             rows_asked: false,
             last_step: None,
@@ -141,10 +147,11 @@ impl Desk {
         }
         if let Some(blocks) = rows {
             for due in self.due.iter_mut().filter(|due| due.wants.counts) {
-                // A follower still busy with its last step keeps these; the newer value of a row comes later in order.
-                due.rows.get_or_insert_default().extend(blocks.iter().cloned());
+                // A follower still busy with its last step keeps these, and asks again once it is ready; the newer
+                // value of a row comes later in order.
+                due.rows.extend(blocks.iter().cloned());
+                due.rows_of = Some(commit.epoch);
                 due.rows_asked = false;
-                due.rows_wait = false;
             }
         }
         self.shown = Some(commit);
@@ -158,7 +165,8 @@ impl Desk {
             if !due.line.is_ready() {
                 continue;
             }
-            if due.wants.counts && due.rows.is_none() {
+            let has_rows = due.rows_of == Some(commit.epoch) && due.given != Some(commit.epoch);
+            if due.wants.counts && !has_rows {
                 // Rows are copied out between epochs, all workers at the same one; ask for the next.
                 if due.rows_wait && !due.rows_asked && !commit.last && has_passed(due.last_step, now, due.wants.every) {
                     due.rows_asked = true;
@@ -166,9 +174,12 @@ impl Desk {
                 }
                 continue;
             }
+            if due.lacks_nothing() {
+                due.line.acknowledge(&commit);
+            }
             if let Some(step) = due.step(&self.room, &commit, now) {
                 due.last_step = Some(now);
-                due.given = Some(commit.sequence);
+                due.given = Some(commit.epoch);
                 due.line.give(step);
             }
         }
@@ -184,18 +195,18 @@ impl Desk {
 impl Due {
     /// The next step, if there is something to say and it is time.
     fn step(&mut self, room: &BoardRoom, commit: &Arc<Commit>, now: Duration) -> Option<Step> {
-        if let Some(every) = self.wants.refresh_every {
-            if now.saturating_sub(self.last_refresh) >= every {
-                self.last_refresh = now;
-                self.changed.rankings.extend(room.live());
-            }
+        if let Some(every) = self.wants.refresh_every
+            && now.saturating_sub(self.last_refresh) >= every
+        {
+            self.last_refresh = now;
+            self.changed.rankings.extend(room.live());
         }
         let rankings_due = match self.wants.rankings_every {
             Some(every) => commit.last || (self.wants.counts && self.changed.closed) || has_passed(self.last_rankings, now, every),
             None => false,
         };
         let with_rankings = rankings_due && (self.wants.counts || !self.changed.rankings.is_empty());
-        let is_worth_it = self.rows.is_some() || with_rankings || !self.dead_letters.is_empty();
+        let is_worth_it = self.wants.counts || with_rankings || !self.dead_letters.is_empty();
         if !is_worth_it {
             return None;
         }
@@ -204,9 +215,10 @@ impl Due {
             self.last_rankings = Some(now);
             self.changed.closed = false;
         }
+        self.rows_wait = false;
         Some(Step {
             commit: commit.clone(),
-            rows: self.rows.take().unwrap_or_default(),
+            rows: std::mem::take(&mut self.rows),
             statuses: room.statuses(&std::mem::take(&mut self.changed.statuses)),
             with_rankings,
             rankings: room.rankings(&rankings),
@@ -215,10 +227,16 @@ impl Due {
         })
     }
 
+    /// Nothing has changed for it since its last step: it is as of this epoch without being told, so that the journal
+    /// need not keep for its sake what it will never ask for.
+    fn lacks_nothing(&self) -> bool {
+        !self.wants.counts && self.changed.rankings.is_empty() && self.dead_letters.is_empty()
+    }
+
     /// Whether the follower has everything up to the last epoch.
     fn is_empty(&self, commit: &Commit) -> bool {
         let rankings = self.wants.rankings_every.is_none() || self.changed.rankings.is_empty();
-        let counts = !self.wants.counts || (self.rows.is_none() && self.given == Some(commit.sequence));
+        let counts = !self.wants.counts || self.given == Some(commit.epoch);
         rankings && counts && self.dead_letters.is_empty()
     }
 }
@@ -227,3 +245,6 @@ impl Due {
 fn has_passed(last: Option<Duration>, now: Duration, every: Duration) -> bool {
     last.is_none_or(|last| now.saturating_sub(last) >= every.mul_f64(0.8))
 }
+
+#[cfg(test)]
+mod tests;

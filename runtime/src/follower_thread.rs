@@ -7,18 +7,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use stream::{Claim, Clock, DeadLetter, Fault, Follower, Sequence, Step, Wants};
+use stream::{Claim, Clock, Commit, DeadLetter, Fault, Follower, Sequence, Step, Wants};
 use timely::scheduling::SyncActivator;
 
 /// The follow operator's end of a follower.
 pub(crate) struct FollowerLine {
     pub(crate) wants: Wants,
     pub(crate) undelivered: Vec<(Sequence, Arc<DeadLetter>)>,
+    name: &'static str,
+    acks: Arc<Acks>,
     ready: Arc<AtomicBool>,
     steps: SyncSender<Step>,
 }
 
 impl FollowerLine {
+    /// It is as of this epoch without a step.
+    pub(crate) fn acknowledge(&self, commit: &Commit) {
+        self.acks.set(self.name, acknowledgement(commit));
+    }
+
     /// It has made its last step visible, and takes another.
     pub(crate) fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
@@ -28,6 +35,17 @@ impl FollowerLine {
         self.ready.store(false, Ordering::Release);
         // A thread that is gone has ended the process with its fault.
         let _ = self.steps.send(step);
+    }
+}
+
+#[cfg(test)]
+impl FollowerLine {
+    /// A line whose follower is a test: it takes the steps and says when it is ready.
+    pub(crate) fn in_hand(wants: Wants, undelivered: Vec<(Sequence, Arc<DeadLetter>)>) -> (Self, Receiver<Step>, Arc<AtomicBool>) {
+        let ready = Arc::new(AtomicBool::new(true));
+        let (give, steps) = sync_channel(1);
+        let acks = Arc::new(Acks::new([]));
+        (FollowerLine { name: "test", acks, wants, undelivered, ready: ready.clone(), steps: give }, steps, ready)
     }
 }
 
@@ -70,7 +88,7 @@ impl FollowerThread {
     ) -> (FollowerThread, FollowerLine) {
         let ready = Arc::new(AtomicBool::new(false));
         let (give, steps) = sync_channel(1);
-        let line = FollowerLine { wants: follower.wants(), undelivered, ready: ready.clone(), steps: give };
+        let line = FollowerLine { name: follower.name(), acks: acks.clone(), wants: follower.wants(), undelivered, ready: ready.clone(), steps: give };
         (FollowerThread { follower, claim, taken, acks, clock, wake, ready, steps }, line)
     }
 
@@ -102,8 +120,7 @@ impl FollowerThread {
             metrics::histogram!("topk_follower_step_seconds", "follower" => self.follower.name()).record(seconds);
             metrics::gauge!("topk_follower_epoch", "follower" => self.follower.name()).set(step.commit.sequence.0 as f64);
             metrics::gauge!("topk_follower_written_timestamp_seconds", "follower" => self.follower.name()).set(self.clock.now().0 as f64 / 1000.0);
-            let ack = Ack { sequence: step.commit.sequence, hash: step.commit.hash, watermark: step.commit.watermark };
-            self.acks.set(self.follower.name(), ack);
+            self.acks.set(self.follower.name(), acknowledgement(&step.commit));
         }
     }
 
@@ -135,4 +152,8 @@ impl FollowerThread {
             }
         }
     }
+}
+
+fn acknowledgement(commit: &Commit) -> Ack {
+    Ack { sequence: commit.sequence, hash: commit.hash, watermark: commit.watermark }
 }

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+/// Per partition: where reading stands, and the end where it is known. The unit is the source's (messages, bytes).
+pub type Places = BTreeMap<Arc<str>, (i64, Option<i64>)>;
+
 /// Positions and ends by partition.
 #[derive(Default)]
 pub struct Lag {
-    partitions: Mutex<BTreeMap<Arc<str>, (i64, Option<i64>)>>,
+    partitions: Mutex<Places>,
 }
 
 impl Lag {
@@ -18,8 +21,8 @@ impl Lag {
         }
     }
 
-    /// Per partition: position and end, where the end is known. The unit is the source's (messages, bytes).
-    pub fn read(&self) -> BTreeMap<Arc<str>, (i64, Option<i64>)> {
+    /// A copy of all places.
+    pub fn read(&self) -> Places {
         self.partitions.lock().expect("nobody panics while holding the lag").clone()
     }
 

@@ -20,13 +20,19 @@ mod read;
 mod reader_thread;
 mod run;
 mod share;
+mod silence;
 mod start;
+#[cfg(test)]
+mod testing;
+mod storage;
 mod ticker;
 
 pub use board_room::{BoardRoom, ChangedWindows, EpochChanges, WindowRules};
 pub use committer::{Committer, Decided};
-pub use lag::Lag;
+pub use lag::{Lag, Places};
 pub use observe::RunTotals;
 pub use pipeline::Pipeline;
 pub use read::Input;
-pub use run::{Begun, Event, Plan, Running, Stop};
+pub use share::BusySeconds;
+pub use storage::{Storage, local};
+pub use run::{Begun, Event, NewIntake, Plan, Running, Stop};

@@ -92,8 +92,8 @@ impl Observer {
         }
         let consumed: u64 = commit.ledger.values().map(|line| line.consumed).sum();
         let counted: u64 = commit.ledger.values().map(|line| line.counted).sum();
-        metrics::counter!("topk_records_consumed_total").absolute(consumed);
-        metrics::counter!("topk_records_counted_total").absolute(counted);
+        metrics::counter!("topk_records_consumed_total").absolute(consumed - self.before.0);
+        metrics::counter!("topk_records_counted_total").absolute(counted - self.before.1);
         self.consumed = consumed;
         self.add(commit, consumed, counted);
         let status = writer.status();

@@ -1,11 +1,12 @@
 //! A reader's thread: read, hand to the intake, close epochs when the ticker says so. It blocks when the dataflow is
 //! gated, which stops reading, which stops the transport's fetching.
 
+use crate::silence::Silence;
 use crate::ticker::{Close, Ticker};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use stream::{DeltaBatch, Epoch, Fault, Grant, ReadState, Reader, Report};
+use stream::{Clock, DeltaBatch, Epoch, Fault, Grant, ReadState, Reader, Report};
 use timely::scheduling::SyncActivator;
 
 /// What a reader's thread tells its worker's source operator.
@@ -35,6 +36,9 @@ pub(crate) struct ReaderThread {
     /// Where each partition ends, in a bounded run.
     pub(crate) until: Option<Vec<i64>>,
     pub(crate) lag: Arc<crate::lag::Lag>,
+    /// How long silence lasts before a partition may be idle; none in a bounded run, which takes no idle decisions.
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 /// How many records are read between looks at the ticker.
@@ -47,6 +51,7 @@ impl ReaderThread {
     pub(crate) fn run(mut self) -> Result<(), Fault> {
         let mut epoch: Epoch = 0;
         let mut paused: Vec<usize> = Vec::new();
+        let mut silence = self.idle_timeout.map(|timeout| Silence::new(timeout, &self.reader.intake.positions()));
         loop {
             while let Ok(told) = self.told.try_recv() {
                 self.hear(told, &mut paused)?;
@@ -58,20 +63,31 @@ impl ReaderThread {
                 epoch += 1;
                 continue;
             }
-            if self.ticker.is_stopping() || self.is_finished() {
-                self.ticker.finished(self.index, true);
+            let finished = self.is_finished();
+            if finished || self.ticker.is_stopping() {
+                self.ticker.finished(self.index, finished);
                 self.ticker.wait_for_close(epoch, WAIT);
                 continue;
             }
             self.ticker.finished(self.index, false);
+            if self.ticker.is_full() {
+                // Whatever keeps the epoch open (another reader that waits for its transport), it grows no further.
+                self.ticker.wait_for_close(epoch, Duration::from_millis(50));
+                continue;
+            }
             let before = self.reader.intake.records();
+            let started = self.clock.monotonic();
             let state = self.reader.read(WAIT, BATCH)?;
-            let full = self.ticker.took(self.reader.intake.records() - before);
+            if let Some(silence) = &mut silence {
+                let spent = self.clock.monotonic().saturating_sub(started);
+                for index in silence.after_read(spent, &self.reader.intake.positions(), &paused) {
+                    self.propose_idle(index)?;
+                }
+            }
+            self.ticker.took(self.reader.intake.records() - before);
             self.pause_held(&mut paused)?;
             self.tell_lag();
-            if full {
-                self.ticker.wait_for_close(epoch, Duration::from_millis(50));
-            } else if state == ReadState::Waiting && self.reader.partitions.is_empty() {
+            if state == ReadState::Waiting && self.reader.partitions.is_empty() {
                 self.ticker.wait_for_close(epoch, Duration::from_millis(50));
             }
         }
@@ -125,6 +141,15 @@ impl ReaderThread {
                 self.reader.source.pause(index, true)?;
                 paused.push(index);
             }
+        }
+        Ok(())
+    }
+
+    /// Propose idleness if the end, asked for only now, is where we stand.
+    fn propose_idle(&mut self, index: usize) -> Result<(), Fault> {
+        let position = self.reader.intake.positions()[index];
+        if self.reader.source.ask_end(index)? == Some(position) {
+            self.reader.intake.propose_idle(index);
         }
         Ok(())
     }

@@ -14,8 +14,9 @@ use crate::pipeline::{Pipeline, WorkerKit};
 use crate::read::Feed;
 use crate::reader_thread::ReaderThread;
 use crate::ticker::Ticker;
-use crate::{share, start};
-use object_store::ObjectStore;
+use crate::share::{self, BusySeconds};
+use crate::start;
+use crate::storage::Storage;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,6 +28,9 @@ use stream::{
     Source,
 };
 
+/// Makes what a reader does with its records, from the reader's index and its partitions.
+pub type NewIntake = Box<dyn Fn(usize, &[(Arc<str>, PartitionState)]) -> Box<dyn Intake>>;
+
 /// Everything a run is made of.
 pub struct Plan {
     /// The job's name.
@@ -34,7 +38,7 @@ pub struct Plan {
     /// Timely workers in this process; each has a reader.
     pub workers: usize,
     /// Where the journal is.
-    pub store: Arc<dyn ObjectStore>,
+    pub store: Storage,
     /// The journal's settings; followers are filled in here.
     pub journal: JournalSettings,
     /// Where records come from.
@@ -46,13 +50,15 @@ pub struct Plan {
     /// Who follows.
     pub followers: Vec<Box<dyn Follower>>,
     /// What a reader does with its records; one for each reader, with its partitions.
-    pub intake: Box<dyn Fn(usize, &[(Arc<str>, PartitionState)]) -> Box<dyn Intake>>,
+    pub intake: NewIntake,
     /// Close an epoch after this long …
     pub epoch_interval: Duration,
     /// … or after this many records.
     pub epoch_max_events: u64,
     /// Read to what is there at start, then end.
     pub until_end: bool,
+    /// Silence after which a partition may be idle.
+    pub idle_timeout: Duration,
     /// How long a start waits for sinks it cannot do without.
     pub start_deadline: Duration,
     /// The clocks.
@@ -66,6 +72,7 @@ pub struct Running {
     /// Where it began.
     pub begun: Begun,
     totals: Arc<Mutex<RunTotals>>,
+    busy: Arc<Mutex<BusySeconds>>,
     ticker: Arc<Ticker>,
     events: Receiver<Event>,
     over: Arc<AtomicBool>,
@@ -157,11 +164,15 @@ impl Plan {
         let deadline = self.clock.monotonic() + self.start_deadline;
         let (mut found, mut marks) = (Vec::new(), BTreeMap::new());
         for follower in &mut self.followers {
+            let mut said = false;
             let (progress, mark) = loop {
                 match follower.look().and_then(|progress| Ok((progress, follower.mark()?))) {
                     Ok(seen) => break seen,
                     Err(fault) if fault.is_transient() && self.clock.monotonic() < deadline => {
-                        tracing::warn!(follower = follower.name(), %fault, "a fresh start waits for this sink");
+                        if !said {
+                            tracing::warn!(follower = follower.name(), at_most = ?self.start_deadline, %fault, "a fresh start waits for this sink");
+                        }
+                        said = true;
                         std::thread::sleep(Duration::from_millis(500));
                     }
                     Err(fault) => return Err(fault),
@@ -273,12 +284,14 @@ impl Plan {
             let (tell_reader, told) = channel();
             let wake = Arc::new(OnceLock::new());
             wakes.push(wake.clone());
-            let thread = ReaderThread { index: worker, reader, ticker: ticker.clone(), closed, told, wake: wake.clone(), until, lag: lag.clone() };
+            let idle_timeout = (!self.until_end).then_some(self.idle_timeout);
+            let thread = ReaderThread { idle_timeout, clock: clock.clone(), index: worker, reader, ticker: ticker.clone(), closed, told, wake: wake.clone(), until, lag: lag.clone() };
             spawn(&format!("reader-{worker}"), tell.clone(), move || thread.run())?;
             feeds.push(Feed { closed: take_closed, tell: tell_reader, wake, over: over.clone() });
         }
 
         // The commit thread.
+        let ends = self.until_end.then(|| found.iter().map(|info| (info.name.clone(), info.end)).collect());
         let commit_wake = Arc::new(OnceLock::new());
         wakes.push(commit_wake.clone());
         let (uncommitted, take_uncommitted) = channel();
@@ -287,7 +300,7 @@ impl Plan {
         let observer = Observer::new(rules.windows.clone(), self.journal.rules, clock.clone(), lag.clone(), (begun.consumed, counted));
         let totals = observer.totals();
         let thread = CommitThread {
-            committer: Committer::new(&recovered, !self.until_end),
+            committer: Committer::new(&recovered, ends),
             observer,
             last: recovered.last_epoch,
             writer,
@@ -318,8 +331,10 @@ impl Plan {
             1 => timely::Config::thread(),
             workers => timely::Config::process(workers),
         };
+        let busy: Arc<Mutex<BusySeconds>> = Arc::default();
+        let measured = busy.clone();
         let guards = timely::execute(config, move |worker| {
-            share::measure(worker);
+            share::measure(worker, measured.clone());
             let kit = kits[worker.index()].lock().expect("kits are taken once").take().expect("kits are taken once");
             worker.dataflow(|scope| build(&mut Pipeline::new(scope, kit)));
         })
@@ -330,7 +345,7 @@ impl Plan {
             clocked.run(interval);
             Ok(())
         })?;
-        Ok(Running { lag, begun, totals, ticker, events, over, wakes, guards: Some(guards) })
+        Ok(Running { lag, begun, totals, busy, ticker, events, over, wakes, guards: Some(guards) })
     }
 }
 
@@ -343,6 +358,11 @@ impl Running {
     /// What this run has committed so far.
     pub fn totals(&self) -> RunTotals {
         self.totals.lock().expect("nobody panics while holding the totals").clone()
+    }
+
+    /// How long the workers were busy so far, and with what.
+    pub fn busy(&self) -> BusySeconds {
+        self.busy.lock().expect("nobody panics while holding the sums").clone()
     }
 
     /// Wait for the next event, at most `wait`.
@@ -384,3 +404,6 @@ fn spawn(name: &str, tell: Sender<Event>, body: impl FnOnce() -> Result<(), Faul
         .map(drop)
         .map_err(|error| Fault::failed(format!("cannot start thread {name}"), error, "check the limits on threads and memory"))
 }
+
+#[cfg(test)]
+mod tests;

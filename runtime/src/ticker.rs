@@ -98,15 +98,18 @@ impl Ticker {
         self.changed.notify_all();
     }
 
-    /// A reader has taken `records` more; whether the open epoch is full, so that it should wait for the close.
-    pub(crate) fn took(&self, records: u64) -> bool {
+    /// A reader has taken `records` more.
+    pub(crate) fn took(&self, records: u64) {
         let mut state = self.lock();
         state.events += records;
-        let full = state.events >= self.max_events;
-        if full {
+        if state.events >= self.max_events {
             self.changed.notify_all();
         }
-        full
+    }
+
+    /// Whether the open epoch takes no more records: readers wait for its close.
+    pub(crate) fn is_full(&self) -> bool {
+        self.lock().events >= self.max_events
     }
 
     /// Wait until `epoch` closes, at most `wait`.
@@ -140,3 +143,6 @@ impl Ticker {
         self.lock().stopping
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,8 @@ pub struct DeadLetterFile {
     path: PathBuf,
     source: String,
     held: Option<Held>,
+    /// The last generation of an earlier life, whose epochs say nothing about ours.
+    earlier: Option<Generation>,
 }
 
 /// What a claim has: the locked file, cut to what is recorded.
@@ -52,7 +54,7 @@ struct Line<'a> {
 impl DeadLetterFile {
     /// Letters from `source` (a path or topic) go to `path`. Nothing is opened yet.
     pub fn new(path: impl Into<PathBuf>, source: &str) -> Self {
-        DeadLetterFile { path: path.into(), source: source.to_owned(), held: None }
+        DeadLetterFile { path: path.into(), source: source.to_owned(), held: None, earlier: None }
     }
 
     fn marker_path(&self) -> PathBuf {
@@ -155,7 +157,10 @@ impl DeadLetterFile {
         let actual = file.metadata().map_err(|error| self.fault(&error))?.len();
         let (epoch, length) = match stored {
             // Shorter than recorded: somebody has moved letters away. That is theirs to do; go on after what is left.
-            Some(stored) => (stored.epoch, stored.length.min(actual)),
+            Some(stored) => {
+                let is_ours = self.earlier.is_none_or(|earlier| stored.generation > earlier);
+                (stored.epoch.filter(|_| is_ours), stored.length.min(actual))
+            }
             None => self.recover(&mut file)?,
         };
         let marker = Marker { job: claim.job.clone(), generation: claim.generation, epoch, length };
@@ -219,6 +224,15 @@ impl Follower for DeadLetterFile {
 
     fn look(&mut self) -> Result<Option<Progress>, Fault> {
         Ok(self.read_marker()?.map(|marker| progress(&marker)))
+    }
+
+    /// The generation that wrote last.
+    fn mark(&mut self) -> Result<Option<i64>, Fault> {
+        Ok(self.read_marker()?.and_then(|marker| i64::try_from(marker.generation.0).ok()))
+    }
+
+    fn begin_after(&mut self, mark: i64) {
+        self.earlier = u64::try_from(mark).ok().map(Generation);
     }
 
     fn claim(&mut self, claim: &Claim) -> Result<Option<Progress>, Fault> {

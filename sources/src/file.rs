@@ -161,6 +161,11 @@ impl SourceReader for FileReader {
     fn end(&self, partition: usize) -> Option<i64> {
         Some(self.tails[partition].end())
     }
+
+    /// The file's length now. An unterminated last line is not silence: its end lies beyond our position.
+    fn ask_end(&mut self, partition: usize) -> Result<Option<i64>, Fault> {
+        self.tails[partition].ask_end().map(Some)
+    }
 }
 
 #[cfg(test)]

@@ -81,6 +81,15 @@ pub trait SourceReader: Send {
     /// The end of a partition as the transport last told, for lag; none if unknown.
     fn end(&self, partition: usize) -> Option<i64>;
 
+    /// Ask now where a partition ends, for the decision that it is idle: nobody may answer from memory. None if this
+    /// transport cannot tell.
+    ///
+    /// # Errors
+    /// The transport failed; the partition is not idle then.
+    fn ask_end(&mut self, _partition: usize) -> Result<Option<i64>, Fault> {
+        Ok(None)
+    }
+
     /// Publish progress for outside monitoring only (a consumer group); never used for recovery.
     ///
     /// # Errors

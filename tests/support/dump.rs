@@ -94,7 +94,11 @@ pub(crate) fn postgres(url: &str, schema: &str) -> Tables {
          WHERE nspname = '{schema}' AND relkind IN ('r', 'p') AND NOT relispartition"
     );
     let names = postgres_query(url, &tables).into_iter().filter_map(|mut row| row.remove("relname")?);
-    Tables(names.map(|name| (name.clone(), sorted(postgres_query(url, &format!("SELECT * FROM {schema}.{name}"))))).collect())
+    Tables(
+        names
+            .map(|name| (name.clone(), sorted(postgres_query(url, &format!("SELECT * FROM {schema}.{name}")))))
+            .collect(),
+    )
 }
 
 /// Rows of a query on a SQLite file, as text.

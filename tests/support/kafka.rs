@@ -74,7 +74,11 @@ pub fn send(producer: &BaseProducer, topic: &str, records: &[Record]) {
         message.payload = record.value.as_deref();
         message.timestamp = record.timestamp;
         while let Err((error, back)) = producer.send(message) {
-            assert_eq!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), "{topic}: a record was refused");
+            assert_eq!(
+                error,
+                KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull),
+                "{topic}: a record was refused"
+            );
             producer.poll(Duration::from_millis(50));
             message = back;
         }
@@ -95,7 +99,8 @@ pub fn produce(topic: &str, records: &[Record]) {
 pub fn create_topic(topic: &str, partitions: i32, settings: &[(&str, &str)]) {
     let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
     new.config = settings.to_vec();
-    let results = block_on(async { admin().create_topics([&new], &AdminOptions::new().operation_timeout(Some(WAIT))).await });
+    let results =
+        block_on(async { admin().create_topics([&new], &AdminOptions::new().operation_timeout(Some(WAIT))).await });
     for result in results.expect("the broker answers") {
         result.unwrap_or_else(|(topic, code)| panic!("{topic} was not created: {code}"));
     }

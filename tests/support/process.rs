@@ -144,7 +144,9 @@ impl Running {
         let children = children(self.pid());
         // The parent first: it would start another child.
         let _ = self.process.kill();
-        children.iter().for_each(|child| drop(signal("KILL", *child)));
+        for child in &children {
+            signal("KILL", *child);
+        }
         let _ = self.process.wait();
         // A child that was started in between sees its parent's end of the pipe closed.
         until("a killed child is gone", LONG, || children.iter().all(|child| !is_alive(*child)).then_some(()));
@@ -176,7 +178,9 @@ fn is_alive(process: u32) -> bool {
 }
 
 fn children(parent: u32) -> Vec<u32> {
-    let processes = fs::read_dir("/proc").expect("/proc is there").filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let ours = processes.filter(|process| state_and_parent(process).is_some_and(|(state, of)| of == parent && state != "Z"));
+    let processes =
+        fs::read_dir("/proc").expect("/proc is there").filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let ours =
+        processes.filter(|process| state_and_parent(process).is_some_and(|(state, of)| of == parent && state != "Z"));
     ours.filter_map(|process| process.parse().ok()).collect()
 }

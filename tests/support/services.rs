@@ -29,7 +29,8 @@ fn address(variable: &str, form: &str) -> String {
 /// A name good for topics, schemas, Redis prefixes and jobs: at most 40 bytes of `a-z`, `0-9` and `_`.
 pub fn unique(test: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    let test: String = test.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect();
+    let test: String =
+        test.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect();
     let millis = SystemClock::default().now().0;
     let name = format!("{test:.14}_{:x}_{:x}_{:x}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed), millis);
     assert!(name.len() <= 40, "{name} is too long");

@@ -72,7 +72,11 @@ impl Setup {
         let (name, runs) = (services::unique(test), AtomicU32::new(0));
         let setup = Setup { folder, name: name.clone(), settings: BTreeMap::new(), topics: Vec::new(), runs };
         let state = format!("file:{}", setup.path("data").display());
-        setup.with("job.name", name).with("job.state", state).with("job.listen", "127.0.0.1:0").with("reader.listen", "127.0.0.1:0")
+        setup
+            .with("job.name", name)
+            .with("job.state", state)
+            .with("job.listen", "127.0.0.1:0")
+            .with("reader.listen", "127.0.0.1:0")
     }
 
     fn own_sinks(mut self) -> Self {
@@ -103,6 +107,11 @@ impl Setup {
     /// Change a setting, by its dotted name.
     pub fn set(&mut self, key: &str, value: impl Into<toml::Value>) {
         self.settings.insert(key.to_owned(), value.into());
+    }
+
+    /// The settings of this test, by their dotted names.
+    pub fn settings(&self) -> &BTreeMap<String, toml::Value> {
+        &self.settings
     }
 
     /// A setting of this test, which must be text.
@@ -167,7 +176,11 @@ impl Setup {
     /// The independent recount over log, tables, boards (if they can be seen from outside) and dead letters.
     pub fn recount(&self, words: &[&str]) -> Finished {
         let mut command = Command::new("python3");
-        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("recount")).arg("--config").arg(self.config()).args(words);
+        command
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("recount"))
+            .arg("--config")
+            .arg(self.config())
+            .args(words);
         if self.settings["sink.board"].as_str() != Some("redis") {
             command.arg("--no-boards");
         }

@@ -6,14 +6,16 @@ use crate::endpoints::Endpoints;
 use crate::settings::Settings;
 use crate::video_views;
 use crate::{http, logging, supervise};
-use runtime::{Begun, Event, RunTotals, Running, Stop};
+use runtime::{Begun, BusySeconds, Event, RunTotals, Running, Stop};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use stream::{Commit, Fault};
+use stream::{Commit, Exit, Fault};
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode, Fault> {
     let mut layers = super::layers(&arguments.settings)?;
@@ -39,19 +41,48 @@ pub(super) struct Mode {
 /// The job itself, until it is drained or fails.
 pub(super) fn supervised(assembly: &Assembly, mode: &Mode) -> Result<ExitCode, Fault> {
     supervise::follow_parent();
-    let metrics = http::record()?;
     let wrong = |error: std::io::Error| Fault::failed("cannot start the job", error, "check the limits on threads");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(wrong)?;
     let ready = Arc::new(AtomicBool::new(false));
     let settings = &assembly.settings;
+    let (stop, stopped_by) = watch::channel(None);
+    runtime.spawn(watch_signals(stopped_by, ready.clone(), settings.drain_timeout));
 
+    let started = assembly.clock.monotonic();
+    let (running, endpoints) = match start(assembly, mode, &runtime, &ready) {
+        Ok(started) => started,
+        Err(fault) if fault.exit == Exit::Failed => {
+            logging::complain(&fault);
+            return Ok(ExitCode::from(supervise::CANNOT_START));
+        }
+        Err(fault) => return Err(fault),
+    };
+    stop.send_replace(Some(running.stop()));
+    ready.store(true, Ordering::Release);
+    announce(&running, &endpoints, mode);
+    let commit = wait(&running)?;
+    ready.store(false, Ordering::Release);
+    let (totals, busy) = (running.totals(), running.busy());
+    running.finish();
+    if mode.until_end {
+        summarize(&totals, &busy, &commit, settings, (assembly.clock.monotonic() - started).as_secs_f64());
+    } else {
+        tracing::info!(epoch = commit.sequence.0, "drained: everything read is committed and flushed");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Listen, and start the job.
+fn start(assembly: &Assembly, mode: &Mode, runtime: &Runtime, ready: &Arc<AtomicBool>) -> Result<(Running, Endpoints), Fault> {
+    let settings = &assembly.settings;
+    let metrics = http::record()?;
     let mut endpoints = Endpoints { pid: std::process::id(), ..Endpoints::default() };
-    let (listener, address) = runtime.block_on(bind(&settings.listen, "the job's health and metrics"))?;
+    let (listener, address) = runtime.block_on(bind(&settings.listen, "job.listen", "the job's health and metrics are"))?;
     endpoints.job = Some(format!("http://{address}"));
     let own = http::router(metrics.clone(), ready.clone());
     runtime.spawn(async move { axum::serve(listener, own).await });
     if mode.serve {
-        let (listener, address) = runtime.block_on(bind(&settings.reader_listen, "the reader"))?;
+        let (listener, address) = runtime.block_on(bind(&settings.reader_listen, "reader.listen", "the reader is"))?;
         endpoints.reader = Some(format!("http://{address}"));
         let (reader, stores) = (assembly.reader(metrics), assembly.stores(true)?);
         runtime.spawn(async move {
@@ -61,24 +92,9 @@ pub(super) fn supervised(assembly: &Assembly, mode: &Mode) -> Result<ExitCode, F
         });
     }
     endpoints.write(&settings.state)?;
-
-    let started = assembly.clock.monotonic();
     let pipeline = assembly.pipeline();
     let running = assembly.plan(mode.until_end)?.start(move |run| video_views::build(run, &pipeline))?;
-    let signalled = Arc::new(AtomicU8::new(0));
-    runtime.spawn(watch_signals(running.stop(), signalled.clone(), ready.clone(), settings.drain_timeout));
-    ready.store(true, Ordering::Release);
-    announce(&running, &endpoints, mode);
-    let commit = wait(&running)?;
-    ready.store(false, Ordering::Release);
-    let totals = running.totals();
-    running.finish();
-    if mode.until_end {
-        summarize(&totals, &commit, settings, (assembly.clock.monotonic() - started).as_secs_f64());
-    } else {
-        tracing::info!(epoch = commit.sequence.0, "drained: everything read is committed and flushed");
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok((running, endpoints))
 }
 
 fn wait(running: &Running) -> Result<Arc<Commit>, Fault> {
@@ -91,17 +107,18 @@ fn wait(running: &Running) -> Result<Arc<Commit>, Fault> {
     }
 }
 
-async fn bind(address: &str, what: &str) -> Result<(tokio::net::TcpListener, SocketAddr), Fault> {
-    let (listener, moved) = reader::bind_or_next(address).await?;
-    let found = listener.local_addr().map_err(|error| Fault::failed("cannot listen", error, "try another address"))?;
+async fn bind(address: &str, key: &str, what: &str) -> Result<(tokio::net::TcpListener, SocketAddr), Fault> {
+    let (listener, moved) = reader::bind_or_next(address).await.map_err(|fault| Fault { hint: fault.hint.replace("reader.listen", key), ..fault })?;
+    let found = listener.local_addr().map_err(|error| Fault::failed(format!("cannot listen on {address}"), error, format!("give {key} another address")))?;
     if moved {
-        eprintln!("{address} is busy: {what} listens on {found} instead");
+        eprintln!("{address} ({key}) is busy: {what} on {found} instead");
     }
     Ok((listener, found))
 }
 
-/// The first SIGTERM or SIGINT drains; a second one, or the end of `drain_timeout`, leaves now.
-async fn watch_signals(stop: Stop, signalled: Arc<AtomicU8>, ready: Arc<AtomicBool>, drain_timeout: Duration) {
+/// The first SIGTERM or SIGINT drains; a second one, or the end of `drain_timeout`, leaves now. While the job is still
+/// starting nothing is read, so nothing is left to drain.
+async fn watch_signals(stop: watch::Receiver<Option<Stop>>, ready: Arc<AtomicBool>, drain_timeout: Duration) {
     let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else { return };
     let mut next = async || {
         tokio::select! {
@@ -110,8 +127,11 @@ async fn watch_signals(stop: Stop, signalled: Arc<AtomicU8>, ready: Arc<AtomicBo
         }
     };
     let code = next().await;
-    signalled.store(code, Ordering::Release);
     ready.store(false, Ordering::Release);
+    let Some(stop) = stop.borrow().clone() else {
+        tracing::info!("stopped while starting: nothing was read");
+        std::process::exit(0);
+    };
     tracing::info!(?drain_timeout, "draining: reading stops, what is read is committed and flushed; a second signal leaves now");
     stop.drain();
     let code = tokio::select! {
@@ -119,12 +139,13 @@ async fn watch_signals(stop: Stop, signalled: Arc<AtomicU8>, ready: Arc<AtomicBo
         () = tokio::time::sleep(drain_timeout) => code,
     };
     tracing::error!("leaving before everything was flushed; the journal has what was committed, and the next start goes on from it");
-    std::process::exit(i32::from(code));
+    std::process::exit(code);
 }
 
 fn announce(running: &Running, endpoints: &Endpoints, mode: &Mode) {
     let Begun { generation, sequence, fresh, consumed } = running.begun;
-    tracing::info!(generation = generation.0, epoch = sequence.0, fresh, consumed, "the job runs");
+    let Endpoints { job, reader, .. } = endpoints;
+    tracing::info!(generation = generation.0, epoch = sequence.0, fresh, consumed, job, reader, "the job runs");
     if mode.demo {
         if let Some(reader) = &endpoints.reader {
             eprintln!("  page      {reader}/");
@@ -141,7 +162,7 @@ fn announce(running: &Running, endpoints: &Endpoints, mode: &Mode) {
 }
 
 /// What an `--until-end` run did, on standard output.
-fn summarize(totals: &RunTotals, commit: &Commit, settings: &Settings, seconds: f64) {
+fn summarize(totals: &RunTotals, busy: &BusySeconds, commit: &Commit, settings: &Settings, seconds: f64) {
     println!("read       {}", totals.consumed);
     println!("counted    {}", totals.counted);
     println!("late, by window");
@@ -159,4 +180,6 @@ fn summarize(totals: &RunTotals, commit: &Commit, settings: &Settings, seconds: 
     println!("epoch      {} of generation {}", commit.sequence, commit.generation);
     println!("seconds    {seconds:.1}");
     println!("{}/s    {:.0}", video_views::words().events, totals.consumed as f64 / seconds.max(1e-9));
+    let share = |name| 100.0 * busy.get(name).copied().unwrap_or(0.0) / busy.get("all").copied().unwrap_or(0.0).max(1e-9);
+    println!("busy       workers {:.1} s: counting {:.0} %, ranking {:.0} %", busy.get("all").unwrap_or(&0.0), share("count_in_windows"), share("rank_union"));
 }

@@ -215,6 +215,9 @@ impl Follower for BoardFollower {
     fn look(&mut self) -> Result<Option<Progress>, Fault> {
         let (owner, shown) = (self.read_owner()?, self.shown_owner()?);
         let generation = owner.iter().chain(&shown).map(|owner| owner.generation).max();
+        for owner in owner.iter().chain(&shown) {
+            owner.yields_to(&self.settings.job, owner.generation, &self.store.place())?;
+        }
         let sequence = owner.or(shown).and_then(|owner| owner.epoch).unwrap_or_default();
         Ok(generation.map(|generation| Progress { generation, sequence, hash: None }))
     }

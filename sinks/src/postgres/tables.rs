@@ -294,11 +294,14 @@ impl Follower for PostgresTables {
     }
 
     fn look(&mut self) -> Result<Option<Progress>, Fault> {
-        self.in_transaction(IsolationLevel::RepeatableRead, async |_, work| {
+        self.in_transaction(IsolationLevel::RepeatableRead, async |tables, work| {
             if !work.has_tables().await? {
                 return Ok(None);
             }
             let (owner, stored) = (work.owner(false).await?, work.progress().await?);
+            if let Some(owner) = &owner {
+                owner.writable_by(&tables.settings.job, tables.server.place())?;
+            }
             Ok(owner.map(|owner| looked(owner.generation, stored.as_ref())))
         })
     }

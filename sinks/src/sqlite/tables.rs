@@ -253,6 +253,9 @@ impl Follower for SqliteTables {
             }
             let owner = stored_owner(&self.layout, &connection)?;
             let stored = stored_progress(&self.layout, &connection)?;
+            if let Some(owner) = &owner {
+                owner.writable_by(&self.settings.job, &self.place)?;
+            }
             Ok(owner.map(|owner| looked(owner.generation, stored.as_ref())))
         })();
         looked.map_err(|failure: Failure| failure.into_fault(&self.path))

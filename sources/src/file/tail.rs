@@ -49,6 +49,12 @@ impl Tail {
         self.stop.unwrap_or(self.length.max(self.position)) as i64
     }
 
+    /// The length of the file at the path, asked now.
+    pub(super) fn ask_end(&self) -> Result<i64, Fault> {
+        let about = fs::metadata(&self.path).or_else(|_| self.reader.get_ref().metadata());
+        about.map(|about| about.len() as i64).map_err(|error| fault(&self.path, error))
+    }
+
     /// Hand over at most `limit` lines; how many were taken. A file at its end is looked at again only if asked.
     pub(super) fn read(
         &mut self,

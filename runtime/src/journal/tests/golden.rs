@@ -67,16 +67,16 @@ fn ledger(consumed: u64, dead_lettered: u64) -> LedgerLine {
 }
 
 fn first_epoch() -> (EpochBody, Vec<u8>, Vec<u8>) {
-    let floor = Some(at(NOON - 5000));
+    let floor = at(NOON - 5000);
     let body = EpochBody {
-        watermark: floor,
+        watermark: Some(floor),
         partitions: BTreeMap::from([
             ("plays-0".into(), place(7, NOON - 5000, vec![])),
-            ("plays-1".into(), place(71, NOON - 5000, vec![(70, floor.unwrap())])),
+            ("plays-1".into(), place(71, NOON - 5000, vec![(70, floor)])),
         ]),
         ledger: BTreeMap::from([("plays-0".into(), ledger(7, 2)), ("plays-1".into(), ledger(1, 0))]),
         late: vec![(WindowId { kind: 0, start: minute(MINUTE - 9) }, 1)],
-        granted: vec![Grant { partition: "plays-1".into(), floor }],
+        granted: vec![Grant { partition: "plays-1".into(), floor: Some(floor) }],
         acks: BTreeMap::new(),
     };
     let part = Part {

@@ -1,0 +1,73 @@
+//! Settings: where each comes from, and every error at once, with what to do.
+
+use super::{finish, folder, topk_in};
+use std::fs;
+use tests::setup::bare_topk;
+
+#[test]
+fn show_names_the_origin_of_each_setting_and_masks_secrets() {
+    let folder = folder();
+    fs::write(folder.path().join("a.toml"), "[topk]\nk = 10\n[journal]\nretain = \"2h\"\n").expect("written");
+    let mut command = bare_topk(&["config", "show", "--origin", "--config", "a.toml", "--set", "topk.k=20"]);
+    command.env("TOPK__JOURNAL__RETAIN", "3h");
+    command.env("TOPK__SINK__POSTGRES__URL", "postgres://u:hidden@db/x");
+    let shown = finish(command, folder.path()).expect_code(0).stdout;
+    let line = |start: &str| shown.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{start}\n{shown}"));
+    assert!(line("k = 20").contains("--set topk.k"), "flags win: {}", line("k = "));
+    assert!(line("retain = \"3h\"").contains("TOPK__JOURNAL__RETAIN"), "{}", line("retain"));
+    assert!(line("workers = ").contains("default"), "{}", line("workers"));
+    assert!(line("url = \"postgres://u:***@db/x\"").contains("TOPK__SINK__POSTGRES__URL"));
+    assert!(!shown.contains("hidden"), "a secret is shown:\n{shown}");
+
+    // What is shown is a configuration, and means the same.
+    let plain = topk_in(folder.path(), &["config", "show"]).expect_code(0).stdout;
+    fs::write(folder.path().join("shown.toml"), &plain).expect("written");
+    let again = topk_in(folder.path(), &["config", "show", "--config", "shown.toml"]).expect_code(0).stdout;
+    assert_eq!(again, plain);
+    topk_in(folder.path(), &["config", "check", "--config", "shown.toml"]).expect_code(0);
+}
+
+#[test]
+fn all_errors_are_said_at_once_and_an_unknown_key_with_the_nearest_known_one() {
+    let folder = folder();
+    let wrong = "[job]\nworkers = \"x\"\n[topk]\nkk = 3\n[sink]\ntables = \"postgress\"\n[time]\nzone = \"Mars/Olympus\"\n";
+    fs::write(folder.path().join("a.toml"), wrong).expect("written");
+    for words in [&["config", "check"][..], &["run"], &["serve"], &["generate", "--count", "1"]] {
+        let said = topk_in(folder.path(), &[words, &["--config", "a.toml"]].concat()).expect_code(2).stderr;
+        for expected in
+            ["job.workers must be an integer", "topk.kk is not a known key", "the nearest known key is topk.k", "sink.tables is \"postgress\"", "did you mean \"postgres\"?", "Mars/Olympus", "a.toml:2"]
+        {
+            assert!(said.contains(expected), "{words:?}: {expected} is missing in\n{said}");
+        }
+    }
+}
+
+#[test]
+fn what_is_built_later_is_refused_by_name() {
+    let folder = folder();
+    let later = [
+        ("event.dimensions", "[event]\ndimensions = [\"region\"]"),
+        ("windows.sliding", "[windows]\nsliding = [\"last_hour\"]"),
+        ("job.state", "[job]\nstate = \"s3://bucket/topk\""),
+    ];
+    for (key, content) in later {
+        fs::write(folder.path().join("a.toml"), content).expect("written");
+        let said = topk_in(folder.path(), &["config", "check", "--config", "a.toml"]).expect_code(2).stderr;
+        assert!(said.contains(key) && said.contains("cannot do it yet"), "{key}:\n{said}");
+    }
+}
+
+#[test]
+fn files_that_are_absent_or_no_toml_are_errors() {
+    let folder = folder();
+    let said = topk_in(folder.path(), &["run", "--config", "absent.toml"]).expect_code(2).stderr;
+    assert!(said.contains("absent.toml cannot be read"), "{said}");
+    fs::write(folder.path().join("a.toml"), "[job]\n[job").expect("written");
+    let said = topk_in(folder.path(), &["config", "check", "--config", "a.toml"]).expect_code(2).stderr;
+    assert!(said.contains("a.toml is not valid TOML at line 2"), "{said}");
+    // The ones in the repository are right.
+    for name in ["default.toml", "laptop.toml", "production.toml"] {
+        let path = format!("{}/../config/{name}", env!("CARGO_MANIFEST_DIR"));
+        topk_in(folder.path(), &["config", "check", "--config", &path]).expect_code(0);
+    }
+}

@@ -1,0 +1,71 @@
+//! The log against where the journal stands: an offset that is gone is refused with what is missing.
+
+use super::{assert_refused, embedded_with_progress, on_services_with_progress, produce_views, view_line};
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use std::fs;
+use tests::{Setup, kafka, services};
+
+/// Delete a partition's records below `offset`, as retention does.
+fn delete_records_below(topic: &str, offset: i64) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", services::kafka()).create().expect("an admin client");
+    let mut below = TopicPartitionList::new();
+    below.add_partition_offset(topic, 0, Offset::Offset(offset)).expect("an offset");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let deleted = runtime.block_on(async { admin.delete_records(&below, &AdminOptions::new()).await }).expect("the broker answers");
+    deleted.elements().iter().for_each(|element| element.error().expect("deleted"));
+}
+
+#[test]
+fn kafka_records_that_retention_took_before_they_were_read_are_refused_with_their_range() {
+    let setup = on_services_with_progress("retention");
+    let before = setup.tables();
+    produce_views(&setup, 10);
+    delete_records_below(setup.name(), 25);
+    assert_refused(&setup, 3, &["records 20 to 24 of partition 0 are no longer in the log, which starts at 25"]);
+    setup.tables().assert_same(&before, "a refused start changed the tables");
+}
+
+#[test]
+fn kafka_records_that_retention_took_after_they_were_read_are_no_loss() {
+    let setup = on_services_with_progress("retained");
+    produce_views(&setup, 10);
+    delete_records_below(setup.name(), 20);
+    assert_eq!(setup.run_until_end().figure("counted"), 10);
+}
+
+#[test]
+fn a_topic_that_was_created_anew_is_refused() {
+    let setup = on_services_with_progress("anew");
+    kafka::delete_topics(&[setup.name().to_owned()]);
+    tests::until("the topic is gone and created anew", tests::wait::LONG, || {
+        std::panic::catch_unwind(|| kafka::create_topic(setup.name(), 1, &[])).ok()
+    });
+    produce_views(&setup, 30);
+    assert_refused(&setup, 2, &["journaled: ", "found: "]);
+}
+
+#[test]
+fn a_file_that_shrank_or_went_is_refused_by_its_name() {
+    let setup = embedded_with_progress("file");
+    let file = setup.path("views").join("part.ndjson");
+    let content = fs::read_to_string(&file).expect("written");
+    fs::write(&file, &content[..content.len() / 2]).expect("the folder can be written");
+    let stood = content.len().to_string();
+    assert_refused(&setup, 3, &["part.ndjson", &stood, &(content.len() / 2).to_string()]);
+    fs::remove_file(&file).expect("there is one");
+    assert_refused(&setup, 3, &["partition part.ndjson is gone from the source", &stood]);
+    // Brought back and grown, it goes on.
+    fs::write(&file, content + &view_line("v0", 60_000)).expect("the folder can be written");
+    assert_eq!(setup.run_until_end().figure("read"), 1);
+    setup.recount(&[]).expect_code(0);
+}
+
+#[test]
+fn a_file_that_was_not_there_before_is_read_from_its_beginning() {
+    let setup: Setup = embedded_with_progress("newfile");
+    fs::write(setup.path("views").join("later.ndjson"), view_line("v1", 30_000)).expect("the folder can be written");
+    assert_eq!(setup.run_until_end().figure("counted"), 1);
+}
