@@ -46,6 +46,8 @@ pub enum BoardKind {
 #[allow(missing_docs, reason = "each is the setting of the same name; config/default.toml says what it means")]
 pub struct Settings {
     pub name: String,
+    /// Settings the user gave that are checked and have no effect yet: said aloud when the job starts.
+    pub without_effect: Vec<&'static str>,
     pub workers: usize,
     pub state: PathBuf,
     pub listen: String,
@@ -99,10 +101,12 @@ impl Settings {
     fn from_reader(read: &mut Reader<'_>) -> Self {
         let short = Duration::from_millis(1)..=Duration::from_secs(3600);
         refuse_what_comes_later(read);
+        let without_effect = without_effect(read);
         let state = read.required("job.state");
         let windows = windows(read);
         Settings {
             name: name(read, "job.name"),
+            without_effect,
             workers: read.integer("job.workers", 1..=64),
             state: PathBuf::from(state.strip_prefix("file:").unwrap_or(&state)),
             listen: read.required("job.listen"),
@@ -184,10 +188,14 @@ fn refuse_what_comes_later(read: &mut Reader<'_>) {
     if state.contains("://") && !["s3://", "gs://", "az://"].iter().any(|scheme| state.starts_with(scheme)) {
         read.reject("job.state", "it is not a place this program knows", "use file:PATH, such as file:./data");
     }
-    // Read, so that they are checked; what they bound comes with the parts that are built next.
+}
+
+/// Bounds whose parts come next. They are checked, and a user who sets one is told.
+fn without_effect(read: &mut Reader<'_>) -> Vec<&'static str> {
     read.duration("time.max_drift");
     read.bytes("journal.max_bytes");
     read.bytes("sink.max_backlog_bytes");
+    ["time.max_drift", "journal.max_bytes", "sink.max_backlog_bytes"].into_iter().filter(|key| read.is_set(key)).collect()
 }
 
 fn name(read: &mut Reader<'_>, key: &str) -> String {
@@ -234,10 +242,12 @@ fn retention(read: &mut Reader<'_>, kind: &str) -> Option<Duration> {
     if kind == "all_time" {
         return None;
     }
-    match read.retention(&format!("retention.{kind}")) {
-        Retention::Forever => None,
-        Retention::For(duration) => Some(duration),
+    let key = format!("retention.{kind}");
+    let Retention::For(kept) = read.retention(&key) else { return None };
+    if kept < read.duration("time.allowed_lateness") {
+        read.reject(&key, "rows would go before their window is final", "keep them for time.allowed_lateness at least");
     }
+    Some(kept)
 }
 
 fn start(read: &mut Reader<'_>) -> String {

@@ -70,14 +70,15 @@ impl ReaderThread {
                 continue;
             }
             self.ticker.finished(self.index, false);
-            if self.ticker.is_full() {
+            let room = usize::try_from(self.ticker.room()).unwrap_or(BATCH).min(BATCH);
+            if room == 0 {
                 // Whatever keeps the epoch open (another reader that waits for its transport), it grows no further.
                 self.ticker.wait_for_close(epoch, Duration::from_millis(50));
                 continue;
             }
             let before = self.reader.intake.records();
             let started = self.clock.monotonic();
-            let state = self.reader.read(WAIT, BATCH)?;
+            let state = self.reader.read(WAIT, room)?;
             if let Some(silence) = &mut silence {
                 let spent = self.clock.monotonic().saturating_sub(started);
                 for index in silence.after_read(spent, &self.reader.intake.positions(), &paused) {

@@ -146,6 +146,8 @@ impl Plan {
         let (taken, from) = self.claim(&started)?;
         let (created, generation) = (started.created, started.generation);
         let (mut recovered, writer) = started.load(&from)?;
+        start::check_coverage("the tables", recovered.tables)?;
+        start::check_coverage("the dead letters", recovered.dead_letters_coverage)?;
         if !created {
             found = self.source.partitions()?;
         }

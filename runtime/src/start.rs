@@ -2,7 +2,7 @@
 //! afresh, or refuses rather than lose. Decisions are pure functions; the order of looking is: journal, empty-journal
 //! check, fence, followers' claims, state, source.
 
-use crate::journal::{Genesis, Standing};
+use crate::journal::{Coverage, Genesis, Standing};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -67,6 +67,16 @@ pub(crate) fn check_chain(name: &str, progress: &Progress, standing: Standing, a
         format!("the tables in {name} do not follow this journal"),
         format!("they are as of epoch {} with commit hash {}; {why}", progress.sequence, progress.hash.unwrap_or_default()),
         "restore the journal or the tables that belong together; to count anew, give the job fresh job.state and tables",
+    ))
+}
+
+/// What a follower lacks must still be in the journal.
+pub(crate) fn check_coverage(what: &str, coverage: Coverage) -> Result<(), Fault> {
+    let Coverage::Gap(through) = coverage else { return Ok(()) };
+    Err(Fault::refused(
+        format!("{what} lack what the journal no longer has"),
+        format!("records up to {through} that they have not acted on were compacted away; an older backup was restored"),
+        "restore a newer backup, or start afresh with a new job.state, job.name and sinks",
     ))
 }
 

@@ -107,9 +107,9 @@ impl Ticker {
         }
     }
 
-    /// Whether the open epoch takes no more records: readers wait for its close.
-    pub(crate) fn is_full(&self) -> bool {
-        self.lock().events >= self.max_events
+    /// How many more records the open epoch takes; at 0 readers wait for its close.
+    pub(crate) fn room(&self) -> u64 {
+        self.max_events.saturating_sub(self.lock().events)
     }
 
     /// Wait until `epoch` closes, at most `wait`.

@@ -43,7 +43,8 @@ fn on_services_with_progress(test: &str) -> Setup {
 }
 
 fn produce_views(setup: &Setup, views: i64) {
-    let records: Vec<Record> = (0..views).map(|number| Record::view(0, &format!("v{}", number % 3), NOON + number * 1000)).collect();
+    let records: Vec<Record> =
+        (0..views).map(|number| Record::view(0, &format!("v{}", number % 3), NOON + number * 1000)).collect();
     kafka::produce(setup.name(), &records);
 }
 

@@ -110,7 +110,7 @@ pub fn sqlite_query(path: &Path, query: &str) -> Vec<BTreeMap<String, Option<Str
     let connection = connection.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     connection.busy_timeout(crate::wait::LONG).expect("a busy timeout");
     let mut statement = connection.prepare(query).unwrap_or_else(|error| panic!("{query}: {error}"));
-    let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let rows = statement.query_map([], |row| {
         columns.iter().enumerate().map(|(index, column)| Ok((column.clone(), in_words(row.get_ref(index)?)))).collect()
     });

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+use stream::{Clock, SystemClock};
 
 /// Settings, a folder and unique names. What is its own in the services is removed when it is dropped, but kept after a
 /// failure, so that it can be looked at (`./test` removes it with the services).
@@ -21,6 +22,8 @@ pub struct Setup {
     /// Topics to delete.
     topics: Vec<String>,
     runs: AtomicU32,
+    /// No clock of this job's was earlier, in epoch milliseconds.
+    started: i64,
 }
 
 impl Setup {
@@ -70,7 +73,8 @@ impl Setup {
     fn bare(test: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("topk-").tempdir().expect("a temporary folder");
         let (name, runs) = (services::unique(test), AtomicU32::new(0));
-        let setup = Setup { folder, name: name.clone(), settings: BTreeMap::new(), topics: Vec::new(), runs };
+        let started = SystemClock::default().now().0;
+        let setup = Setup { folder, name: name.clone(), settings: BTreeMap::new(), topics: Vec::new(), runs, started };
         let state = format!("file:{}", setup.path("data").display());
         setup
             .with("job.name", name)
@@ -181,6 +185,7 @@ impl Setup {
             .arg("--config")
             .arg(self.config())
             .args(words);
+        command.arg("--started").arg(self.started.to_string());
         if self.settings["sink.board"].as_str() != Some("redis") {
             command.arg("--no-boards");
         }

@@ -43,13 +43,13 @@ fn an_epoch_closes_after_so_many_records_of_all_readers() {
     let (ticker, thread) = start(2, 10, HOUR);
     ticker.took(5);
     ticker.took(4);
-    assert!(!ticker.is_full());
+    assert_eq!(ticker.room(), 1);
     assert_eq!(ticker.close_of(0), None);
     ticker.took(1);
     assert!(!close(&ticker, 0).last);
-    assert!(!ticker.is_full(), "the next epoch is empty");
+    assert_eq!(ticker.room(), 10, "the next epoch is empty");
     ticker.took(10);
-    assert!(ticker.is_full(), "it cannot close before both readers have closed the one before");
+    assert_eq!(ticker.room(), 0, "it cannot close before both readers have closed the one before");
     ticker.closed();
     ticker.closed();
     assert!(!close(&ticker, 1).last);

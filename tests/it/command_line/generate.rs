@@ -27,7 +27,10 @@ fn the_same_arguments_give_the_same_bytes() {
     sh(&format!("\"$TOPK\" {} --seed 7 > piped", WORDS.join(" ")));
     assert!(one == read("piped"), "standard output got other bytes");
     // Enough for `head` is enough: no error, no message.
-    let head = sh(&format!("\"$TOPK\" {} --seed 7 --count 1000000 2> said | head -n 1", WORDS.join(" ").replace("--count 5000 ", "")));
+    let head = sh(&format!(
+        "\"$TOPK\" {} --seed 7 --count 1000000 2> said | head -n 1",
+        WORDS.join(" ").replace("--count 5000 ", "")
+    ));
     assert_eq!(head.stdout.as_bytes(), &one[..=one.iter().position(|byte| *byte == b'\n').expect("a line")]);
     assert_eq!(fs::read_to_string(folder.path().join("said")).expect("written"), "");
 }

@@ -166,7 +166,11 @@ fn a_first_start_that_fails_is_not_retried() {
     std::fs::write(&blocked, "a file stands where the state should be").expect("written");
     let setup = setup.with("job.state", format!("file:{}", blocked.display()));
     let finished = setup.topk(&["run"]).expect_code(1);
-    assert!(finished.stderr.contains("error: cannot write") && finished.stderr.contains("what to do: point job.state"), "{}", finished.stderr);
+    assert!(
+        finished.stderr.contains("error: cannot write") && finished.stderr.contains("what to do: point job.state"),
+        "{}",
+        finished.stderr
+    );
     assert!(!finished.stderr.contains("started again"), "{}", finished.stderr);
 }
 
@@ -174,8 +178,11 @@ fn a_first_start_that_fails_is_not_retried() {
 fn logs_are_json_lines_when_nobody_looks() {
     let setup = with_one_view("logs");
     let finished = setup.run_until_end();
-    let lines: Vec<serde_json::Value> =
-        finished.stderr.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))).collect();
+    let lines: Vec<serde_json::Value> = finished
+        .stderr
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
+        .collect();
     assert!(!lines.is_empty());
     for line in lines {
         assert!(line["timestamp"].is_string() && line["level"].is_string() && line["message"].is_string(), "{line}");

@@ -12,7 +12,8 @@ fn show_names_the_origin_of_each_setting_and_masks_secrets() {
     command.env("TOPK__JOURNAL__RETAIN", "3h");
     command.env("TOPK__SINK__POSTGRES__URL", "postgres://u:hidden@db/x");
     let shown = finish(command, folder.path()).expect_code(0).stdout;
-    let line = |start: &str| shown.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{start}\n{shown}"));
+    let line =
+        |start: &str| shown.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{start}\n{shown}"));
     assert!(line("k = 20").contains("--set topk.k"), "flags win: {}", line("k = "));
     assert!(line("retain = \"3h\"").contains("TOPK__JOURNAL__RETAIN"), "{}", line("retain"));
     assert!(line("workers = ").contains("default"), "{}", line("workers"));
@@ -30,13 +31,20 @@ fn show_names_the_origin_of_each_setting_and_masks_secrets() {
 #[test]
 fn all_errors_are_said_at_once_and_an_unknown_key_with_the_nearest_known_one() {
     let folder = folder();
-    let wrong = "[job]\nworkers = \"x\"\n[topk]\nkk = 3\n[sink]\ntables = \"postgress\"\n[time]\nzone = \"Mars/Olympus\"\n";
+    let wrong =
+        "[job]\nworkers = \"x\"\n[topk]\nkk = 3\n[sink]\ntables = \"postgress\"\n[time]\nzone = \"Mars/Olympus\"\n";
     fs::write(folder.path().join("a.toml"), wrong).expect("written");
     for words in [&["config", "check"][..], &["run"], &["serve"], &["generate", "--count", "1"]] {
         let said = topk_in(folder.path(), &[words, &["--config", "a.toml"]].concat()).expect_code(2).stderr;
-        for expected in
-            ["job.workers must be an integer", "topk.kk is not a known key", "the nearest known key is topk.k", "sink.tables is \"postgress\"", "did you mean \"postgres\"?", "Mars/Olympus", "a.toml:2"]
-        {
+        for expected in [
+            "job.workers must be an integer",
+            "topk.kk is not a known key",
+            "the nearest known key is topk.k",
+            "sink.tables is \"postgress\"",
+            "did you mean \"postgres\"?",
+            "Mars/Olympus",
+            "a.toml:2",
+        ] {
             assert!(said.contains(expected), "{words:?}: {expected} is missing in\n{said}");
         }
     }

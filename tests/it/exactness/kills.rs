@@ -2,7 +2,7 @@
 //! killed. Moments follow the journal's growth, so that kills fall into the work and not behind it on a fast machine.
 
 use super::moments::Moments;
-use super::{Answer, assert_recounted, write_views};
+use super::{Answer, assert_recounted, words, write_views};
 use std::time::Duration;
 use tests::{Running, Setup, until, wait::LONG};
 
@@ -23,7 +23,7 @@ fn wait_for_a_moment(moments: &mut Moments, setup: &Setup, job: &mut Running) {
             (committed(setup) >= target).then_some(())
         });
     }
-    std::thread::sleep(Duration::from_millis(moments.below(150)));
+    std::thread::sleep(Duration::from_millis(moments.below(40)));
 }
 
 /// Run a job that is killed `kills` times, in turns the job alone (its parent starts it again) and both; then to the end.
@@ -51,10 +51,15 @@ fn run_with_kills(setup: &mut Setup, kills: u32) {
     assert!(committed(setup) > before + 1, "all was read before the last kill: give the log more views");
 }
 
+/// Many epochs in a small log. Nothing is idle in it: idleness is decided by the clock, so two runs may differ in it.
+fn in_small_epochs(setup: Setup) -> Setup {
+    setup.with("epoch.interval", "1s").with("epoch.max_events", 100).with("topk.k", 50).with("time.idle_timeout", "1h")
+}
+
 #[test]
 fn kill_nine_at_twenty_moments() {
-    let log = Setup::embedded("kill").with("epoch.interval", "1s").with("epoch.max_events", 200).with("topk.k", 50);
-    write_views(&log, 4, 20_000);
+    let log = in_small_epochs(Setup::embedded("kill"));
+    write_views(&log, 4, 60_000);
     log.run_until_end();
     let expected = Answer::of(&log);
 
@@ -66,26 +71,10 @@ fn kill_nine_at_twenty_moments() {
 
 #[test]
 fn kill_nine_through_kafka_postgres_and_redis() {
-    let log = Setup::on_services("kill").with("epoch.interval", "1s").with("epoch.max_events", 200).with("topk.k", 50);
-    log.generate(&[
-        "--kafka",
-        "--partitions",
-        "6",
-        "--count",
-        "80000",
-        "--rate",
-        "10",
-        "--start",
-        "2025-10-31T22:40:00Z",
-        "--videos",
-        "3000",
-        "--late",
-        "2",
-        "--malformed",
-        "2",
-        "--future",
-        "0.5",
-    ]);
+    let log = in_small_epochs(Setup::on_services("kill"));
+    log.generate(&words(
+        "--kafka --partitions 6 --count 160000 --rate 20 --start 2025-10-31T22:40:00Z --videos 3000 --late 2 --malformed 2 --future 0.5",
+    ));
     log.run_until_end();
     let expected = Answer::of(&log);
 

@@ -1,6 +1,6 @@
 //! One log, one answer: the number of workers and the cuts between epochs leave no trace in it.
 
-use super::{Answer, assert_recounted, write_views};
+use super::{Answer, assert_recounted, words, write_views};
 use tests::Setup;
 
 /// (workers, epoch.interval, epoch.max_events)
@@ -37,25 +37,9 @@ fn same_answer_for_any_workers_and_epochs() {
 #[test]
 fn same_answer_through_kafka_for_any_workers_and_epochs() {
     let log = with_way(Setup::on_services("same"), WAYS[0]);
-    log.generate(&[
-        "--kafka",
-        "--partitions",
-        "5",
-        "--count",
-        "60000",
-        "--rate",
-        "10",
-        "--start",
-        "2025-10-31T22:40:00Z",
-        "--videos",
-        "3000",
-        "--late",
-        "2",
-        "--malformed",
-        "2",
-        "--future",
-        "0.5",
-    ]);
+    log.generate(&words(
+        "--kafka --partitions 5 --count 60000 --rate 10 --start 2025-10-31T22:40:00Z --videos 3000 --late 2 --malformed 2 --future 0.5",
+    ));
     log.run_until_end();
     assert_recounted(&log, &[]);
     let expected = Answer::of(&log);

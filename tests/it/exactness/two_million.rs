@@ -1,6 +1,6 @@
 //! The claim itself: real Kafka in, Postgres, Redis and a topic of dead letters out, and every row as the recount says.
 
-use super::{Answer, assert_recounted};
+use super::{Answer, assert_recounted, words};
 use tests::Setup;
 
 /// 2,000,000 views under `./test --long`, else 300,000.
@@ -11,24 +11,10 @@ fn views() -> u64 {
 #[test]
 fn two_million_views_through_kafka() {
     let setup = Setup::on_services("views");
-    let (count, rate) = (views().to_string(), (views() / 10_000).to_string());
-    setup.generate(&[
-        "--kafka",
-        "--partitions",
-        "8",
-        "--count",
-        &count,
-        "--rate",
-        &rate,
-        "--start",
-        "2025-10-31T22:00:00Z",
-        "--disorder",
-        "10",
-        "--late",
-        "1",
-        "--malformed",
-        "1",
-    ]);
+    let (count, rate) = (views(), views() / 10_000);
+    setup.generate(&words(&format!(
+        "--kafka --partitions 8 --count {count} --rate {rate} --start 2025-10-31T22:00:00Z --disorder 10 --late 1 --malformed 1"
+    )));
 
     let first = setup.run_until_end();
     println!("{}", first.stdout);

@@ -62,7 +62,11 @@ fn with_a_journal_the_job_starts_without_its_sinks_and_catches_up() {
         let job = setup.start(&["run"]);
         until("the job runs", LONG, || job.stderr().contains("the job runs").then_some(()));
         let without = format!("\"follower\":\"{follower}\"");
-        assert!(job.stderr().lines().any(|line| line.contains("starting without this sink") && line.contains(&without)), "{}", job.stderr());
+        assert!(
+            job.stderr().lines().any(|line| line.contains("starting without this sink") && line.contains(&without)),
+            "{}",
+            job.stderr()
+        );
         // It counts meanwhile: these are committed, and shown by the sink that is there.
         kafka::produce(setup.name(), &[Record::view(0, "meanwhile", NOON + 60_000)]);
         let metrics = format!("{}/metrics", setup.url("job"));
@@ -76,7 +80,9 @@ fn with_a_journal_the_job_starts_without_its_sinks_and_catches_up() {
             let has = |text: &str| text.contains("meanwhile");
             match key {
                 "sink.redis.url" => setup.boards().get("all_time:all").is_some_and(|board| has(&board.to_string())),
-                _ => setup.tables().0["video_views_all_time"].iter().any(|row| row["video_id"].as_deref().is_some_and(has)),
+                _ => setup.tables().0["video_views_all_time"]
+                    .iter()
+                    .any(|row| row["video_id"].as_deref().is_some_and(has)),
             }
             .then_some(())
         });
@@ -93,7 +99,11 @@ fn without_a_journal_the_job_waits_for_its_sinks_and_ends_with_1() {
     let (_door, url) = behind_a_door(&mut setup, "sink.postgres.url");
     let finished = setup.topk(&["run"]).expect_code(1);
     assert!(finished.stderr.contains("a fresh start waits for this sink"), "{}", finished.stderr);
-    assert!(finished.stderr.contains("error: ") && finished.stderr.contains("sink.postgres.url"), "{}", finished.stderr);
+    assert!(
+        finished.stderr.contains("error: ") && finished.stderr.contains("sink.postgres.url"),
+        "{}",
+        finished.stderr
+    );
     assert!(!finished.stderr.contains("started again"), "{}", finished.stderr);
     // It began nothing.
     setup.set("sink.postgres.url", url);

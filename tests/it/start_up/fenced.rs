@@ -18,7 +18,11 @@ fn an_older_instance_is_fenced_by_a_newer_one() {
     // Whatever the older one commits next shows it that it is fenced.
     add("v0");
     let ended = older.wait(LONG).expect_code(4);
-    assert!(ended.stderr.contains("error: ") && ended.stderr.contains("the newer instance goes on"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("error: ") && ended.stderr.contains("the newer instance goes on"),
+        "{}",
+        ended.stderr
+    );
     assert!(!ended.stderr.contains("started again"), "a fenced job was started again:\n{}", ended.stderr);
     add("v1");
     newer.signal("TERM");

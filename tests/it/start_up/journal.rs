@@ -71,6 +71,9 @@ fn boards_alone_are_overwritten_from_a_generation_above_theirs() {
     assert!(finished.stderr.contains("\"created\":true"));
     assert_eq!(finished.figure("counted"), 20);
     let after = generations(&setup);
-    assert!(!after.is_empty() && after.iter().all(|generation| *generation > before), "{after:?} are not above {before}");
+    assert!(
+        !after.is_empty() && after.iter().all(|generation| *generation > before),
+        "{after:?} are not above {before}"
+    );
     setup.recount(&[]).expect_code(0);
 }

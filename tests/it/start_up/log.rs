@@ -14,7 +14,9 @@ fn delete_records_below(topic: &str, offset: i64) {
     let mut below = TopicPartitionList::new();
     below.add_partition_offset(topic, 0, Offset::Offset(offset)).expect("an offset");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let deleted = runtime.block_on(async { admin.delete_records(&below, &AdminOptions::new()).await }).expect("the broker answers");
+    let deleted = runtime
+        .block_on(async { admin.delete_records(&below, &AdminOptions::new()).await })
+        .expect("the broker answers");
     deleted.elements().iter().for_each(|element| element.error().expect("deleted"));
 }
 
