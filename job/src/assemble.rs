@@ -9,10 +9,13 @@ use reader::{Limits, ReaderSettings, Stores};
 use runtime::journal::{Journal, JournalSettings};
 use runtime::{Plan, Storage, WindowRules};
 use sinks::{
-    BoardFollower, BoardReadings, BoardSettings, DeadLetterFile, MemoryBoard, PostgresReadings, PostgresTables, RedisReadings, SqliteReadings, SqliteTables,
-    TableReadings, TablesSettings,
+    BoardFollower, BoardReadings, BoardSettings, DeadLetterFile, MemoryBoard, PostgresReadings, PostgresTables,
+    RedisReadings, SqliteReadings, SqliteTables, TableReadings, TablesSettings,
 };
-use sources::{DeadLetterProducer, DeadLetterSettings, FileSource, GeneratorSettings, GeneratorSource, JsonDecoder, KafkaSettings, KafkaSource, KafkaStart};
+use sources::{
+    DeadLetterProducer, DeadLetterSettings, FileSource, GeneratorSettings, GeneratorSource, JsonDecoder, KafkaSettings,
+    KafkaSource, KafkaStart,
+};
 use std::sync::Arc;
 use std::time::Duration;
 use stream::{Assignment, Clock, EventTime, Fault, Follower, Intake, PartitionState, Source, SystemClock};
@@ -109,10 +112,16 @@ impl Assembly {
                 // What it makes was fixed when the journal began; a restart goes on with the same events.
                 let begun = Journal::open(store.clone(), journal.clone(), self.clock.clone())?.look()?;
                 match begun {
-                    Some(begun) => Arc::new(GeneratorSource::resume(&begun.genesis.source, self.clock.clone(), until_end)?),
+                    Some(begun) => {
+                        Arc::new(GeneratorSource::resume(&begun.genesis.source, self.clock.clone(), until_end)?)
+                    }
                     None => {
                         let generator = self.generator.clone().ok_or_else(|| {
-                            Fault::usage("cannot start the generator", "source.kind = \"generator\" is what `topk demo` runs on", "use `topk demo`, or `topk generate` to a file or topic")
+                            Fault::usage(
+                                "cannot start the generator",
+                                "source.kind = \"generator\" is what `topk demo` runs on",
+                                "use `topk demo`, or `topk generate` to a file or topic",
+                            )
                         })?;
                         Arc::new(GeneratorSource::new(generator, self.clock.clone(), until_end))
                     }
@@ -133,7 +142,9 @@ impl Assembly {
         }
         match settings.board {
             BoardKind::Redis => followers.push(Box::new(BoardFollower::redis(self.boards(), self.clock.clone())?)),
-            BoardKind::Memory => followers.push(Box::new(BoardFollower::memory(self.memory.clone(), self.boards(), self.clock.clone()))),
+            BoardKind::Memory => {
+                followers.push(Box::new(BoardFollower::memory(self.memory.clone(), self.boards(), self.clock.clone())))
+            }
             BoardKind::None => {}
         }
         if settings.dead_topic.is_empty() {
@@ -221,9 +232,14 @@ impl Assembly {
                 }
                 Some(TableReadings::Postgres(PostgresReadings::new(&tables)?))
             }
-            TablesKind::Sqlite => Some(TableReadings::Sqlite(SqliteReadings::new(&settings.sqlite_path, &self.tables())?)),
+            TablesKind::Sqlite => {
+                Some(TableReadings::Sqlite(SqliteReadings::new(&settings.sqlite_path, &self.tables())?))
+            }
             TablesKind::None => None,
         };
-        Ok(Stores { boards: boards.map(|boards| Arc::new(boards) as _), tables: tables.map(|tables| Arc::new(tables) as _) })
+        Ok(Stores {
+            boards: boards.map(|boards| Arc::new(boards) as _),
+            tables: tables.map(|tables| Arc::new(tables) as _),
+        })
     }
 }

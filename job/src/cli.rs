@@ -4,7 +4,14 @@ use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
 /// What `--version` says.
-pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("TOPK_COMMIT"), ", librdkafka ", env!("TOPK_LIBRDKAFKA"), ", journal format 1)");
+pub const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (commit ",
+    env!("TOPK_COMMIT"),
+    ", librdkafka ",
+    env!("TOPK_LIBRDKAFKA"),
+    ", journal format 1)"
+);
 
 /// Exact most-viewed lists at stream speed.
 #[derive(Debug, Parser)]

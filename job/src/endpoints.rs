@@ -26,7 +26,13 @@ impl Endpoints {
     /// The state cannot be written.
     pub fn write(&self, state: &Path) -> Result<(), Fault> {
         let path = Self::path(state);
-        let fault = |error: std::io::Error| Fault::failed(format!("cannot write {}", path.display()), error, "point job.state (topk demo: --data) at a directory that this user can write to");
+        let fault = |error: std::io::Error| {
+            Fault::failed(
+                format!("cannot write {}", path.display()),
+                error,
+                "point job.state (topk demo: --data) at a directory that this user can write to",
+            )
+        };
         let part = path.with_extension("json.part");
         std::fs::create_dir_all(state).map_err(fault)?;
         std::fs::write(&part, serde_json::json!(self).to_string()).map_err(fault)?;

@@ -17,7 +17,9 @@ const BUCKETS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 /// One is installed already.
 pub fn record() -> Result<PrometheusHandle, Fault> {
     let wrong = |error: &dyn std::fmt::Display| Fault::failed("cannot record metrics", error, "report this as a bug");
-    let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BUCKETS).map_err(|error| wrong(&error))?;
+    let builder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BUCKETS)
+        .map_err(|error| wrong(&error))?;
     builder.install_recorder().map_err(|error| wrong(&error))
 }
 
@@ -26,7 +28,11 @@ pub fn router(metrics: PrometheusHandle, ready: Arc<AtomicBool>) -> Router {
     let readiness = move || {
         let ready = ready.load(Ordering::Acquire);
         async move {
-            if ready { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready: the job is starting or draining\n") }
+            if ready {
+                (StatusCode::OK, "ok\n")
+            } else {
+                (StatusCode::SERVICE_UNAVAILABLE, "not ready: the job is starting or draining\n")
+            }
         }
     };
     let text = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];

@@ -10,7 +10,10 @@ pub fn start() {
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second start (tests) keeps the first.
     let _ = if std::io::stderr().is_terminal() {
-        builder.with_target(false).with_ansi(std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())).try_init()
+        builder
+            .with_target(false)
+            .with_ansi(std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()))
+            .try_init()
     } else {
         builder.json().flatten_event(true).try_init()
     };

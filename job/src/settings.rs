@@ -94,7 +94,8 @@ impl Settings {
     pub fn read(loaded: &Loaded) -> Result<Self, Fault> {
         let mut read = loaded.reader();
         let settings = Self::from_reader(&mut read);
-        read.finish().map_err(|errors| Fault::usage("the configuration is wrong", errors, "mend what is named above"))?;
+        read.finish()
+            .map_err(|errors| Fault::usage("the configuration is wrong", errors, "mend what is named above"))?;
         Ok(settings)
     }
 
@@ -111,7 +112,10 @@ impl Settings {
             state: PathBuf::from(state.strip_prefix("file:").unwrap_or(&state)),
             listen: read.required("job.listen"),
             drain_timeout: read.duration_within("job.drain_timeout", short.clone()),
-            source: read.choice("source.kind", &[("kafka", SourceKind::Kafka), ("file", SourceKind::File), ("generator", SourceKind::Generator)]),
+            source: read.choice(
+                "source.kind",
+                &[("kafka", SourceKind::Kafka), ("file", SourceKind::File), ("generator", SourceKind::Generator)],
+            ),
             brokers: read.required("source.kafka.brokers"),
             topic: read.required("source.kafka.topic"),
             group: read.required("source.kafka.group"),
@@ -129,7 +133,8 @@ impl Settings {
                 allowed_lateness: read.duration("time.allowed_lateness"),
                 max_future_skew: read.duration("time.max_future_skew"),
             },
-            idle_timeout: read.duration_within("time.idle_timeout", Duration::from_millis(1)..=Duration::from_secs(86_400)),
+            idle_timeout: read
+                .duration_within("time.idle_timeout", Duration::from_millis(1)..=Duration::from_secs(86_400)),
             retention: windows.kinds().iter().map(|kind| retention(read, &kind.name)).collect(),
             windows,
             k: read.integer("topk.k", 1..=1000),
@@ -137,8 +142,14 @@ impl Settings {
             epoch_interval: read.duration_within("epoch.interval", short.clone()),
             epoch_max_events: read.integer("epoch.max_events", 1..=100_000_000),
             retain: read.duration("journal.retain"),
-            tables: read.choice("sink.tables", &[("postgres", TablesKind::Postgres), ("sqlite", TablesKind::Sqlite), ("none", TablesKind::None)]),
-            board: read.choice("sink.board", &[("redis", BoardKind::Redis), ("memory", BoardKind::Memory), ("none", BoardKind::None)]),
+            tables: read.choice(
+                "sink.tables",
+                &[("postgres", TablesKind::Postgres), ("sqlite", TablesKind::Sqlite), ("none", TablesKind::None)],
+            ),
+            board: read.choice(
+                "sink.board",
+                &[("redis", BoardKind::Redis), ("memory", BoardKind::Memory), ("none", BoardKind::None)],
+            ),
             postgres_url: read.required("sink.postgres.url"),
             schema: identifier(read, "sink.postgres.schema"),
             table_prefix: identifier(read, "sink.postgres.table_prefix"),
@@ -184,7 +195,11 @@ fn refuse_what_comes_later(read: &mut Reader<'_>) {
     read.refuse_later("event.dimensions", "ranking by a dimension");
     read.refuse_later("windows.sliding", "sliding windows");
     let state = read.string("job.state");
-    read.refuse_later_if("job.state", ["s3://", "gs://", "az://"].iter().any(|scheme| state.starts_with(scheme)), "a journal in a bucket");
+    read.refuse_later_if(
+        "job.state",
+        ["s3://", "gs://", "az://"].iter().any(|scheme| state.starts_with(scheme)),
+        "a journal in a bucket",
+    );
     if state.contains("://") && !["s3://", "gs://", "az://"].iter().any(|scheme| state.starts_with(scheme)) {
         read.reject("job.state", "it is not a place this program knows", "use file:PATH, such as file:./data");
     }
@@ -195,14 +210,21 @@ fn without_effect(read: &mut Reader<'_>) -> Vec<&'static str> {
     read.duration("time.max_drift");
     read.bytes("journal.max_bytes");
     read.bytes("sink.max_backlog_bytes");
-    ["time.max_drift", "journal.max_bytes", "sink.max_backlog_bytes"].into_iter().filter(|key| read.is_set(key)).collect()
+    ["time.max_drift", "journal.max_bytes", "sink.max_backlog_bytes"]
+        .into_iter()
+        .filter(|key| read.is_set(key))
+        .collect()
 }
 
 fn name(read: &mut Reader<'_>, key: &str) -> String {
     let text = read.required(key);
     let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if text.len() > 100 || !text.chars().all(good) {
-        read.reject(key, "it is used in keys, file names and transactional ids", "use letters, digits, '-', '_' and '.', at most 100 of them");
+        read.reject(
+            key,
+            "it is used in keys, file names and transactional ids",
+            "use letters, digits, '-', '_' and '.', at most 100 of them",
+        );
     }
     text
 }
@@ -211,7 +233,11 @@ fn identifier(read: &mut Reader<'_>, key: &str) -> String {
     let text = read.required(key);
     let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     if text.len() > 40 || text.starts_with(|c: char| c.is_ascii_digit()) || !text.chars().all(good) {
-        read.reject(key, "it names tables or columns", "use lower-case letters, digits and '_', not beginning with a digit, at most 40 of them");
+        read.reject(
+            key,
+            "it names tables or columns",
+            "use lower-case letters, digits and '_', not beginning with a digit, at most 40 of them",
+        );
     }
     text
 }
@@ -231,7 +257,8 @@ fn windows(read: &mut Reader<'_>) -> Windows {
         Zone::utc()
     });
     let names: Vec<(&str, &str)> = WindowKind::NAMES.iter().map(|name| (*name, *name)).collect();
-    let kinds: Vec<WindowKind> = read.choices("windows.tumbling", &names).into_iter().filter_map(WindowKind::named).collect();
+    let kinds: Vec<WindowKind> =
+        read.choices("windows.tumbling", &names).into_iter().filter_map(WindowKind::named).collect();
     Windows::new(kinds, zone).unwrap_or_else(|fault| {
         read.reject("windows.tumbling", &fault.why, &fault.hint);
         Windows::new(vec![WindowKind::of_minutes("minute", 1)], Zone::utc()).expect("one kind is enough")
@@ -253,7 +280,11 @@ fn retention(read: &mut Reader<'_>, kind: &str) -> Option<Duration> {
 fn start(read: &mut Reader<'_>) -> String {
     let start = read.required("source.kafka.start");
     if !["earliest", "latest"].contains(&start.as_str()) && stream::EventTime::parse(&start).is_none() {
-        read.reject("source.kafka.start", "it is none of earliest, latest and an RFC 3339 instant", "write it like 2025-10-19T14:00:00Z");
+        read.reject(
+            "source.kafka.start",
+            "it is none of earliest, latest and an RFC 3339 instant",
+            "write it like 2025-10-19T14:00:00Z",
+        );
     }
     start
 }
@@ -264,7 +295,11 @@ fn dead_file(read: &mut Reader<'_>) -> String {
         read.reject("sink.dead_letters.file", "sink.dead_letters.topic is given too", "give one of the two");
     }
     if topic.is_empty() && file.is_empty() {
-        read.reject("sink.dead_letters.topic", "dead letters would be lost", "name a topic, or a file in sink.dead_letters.file");
+        read.reject(
+            "sink.dead_letters.topic",
+            "dead letters would be lost",
+            "name a topic, or a file in sink.dead_letters.file",
+        );
     }
     file
 }

@@ -37,7 +37,8 @@ pub fn follow_parent() {
 /// # Errors
 /// The child cannot be started at all.
 pub fn run() -> Result<ExitCode, Fault> {
-    let wrong = |error: std::io::Error| Fault::failed("cannot supervise the job", error, "check the limits on processes");
+    let wrong =
+        |error: std::io::Error| Fault::failed("cannot supervise the job", error, "check the limits on processes");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(wrong)?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(wrong)?;
@@ -66,7 +67,12 @@ pub fn run() -> Result<ExitCode, Fault> {
             if clock.monotonic() - started >= HEALTHY {
                 pause = Duration::ZERO;
             }
-            tracing::error!(code = status.code(), signal = status.signal(), after_seconds = pause.as_secs_f64(), "the job ended; it is started again from its journal");
+            tracing::error!(
+                code = status.code(),
+                signal = status.signal(),
+                after_seconds = pause.as_secs_f64(),
+                "the job ended; it is started again from its journal"
+            );
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 // Nothing runs, so nothing is left to drain.
@@ -93,10 +99,14 @@ fn ends_with(ended: Ended, signals: u32, first: bool) -> Option<u8> {
         (Some(CANNOT_START), _) if first || signals > 0 => Some(failed),
         (Some(CANNOT_START), _) => None,
         (Some(code), _) if signals > 0 => Some(code),
-        (Some(code), _) => [0, Exit::Usage.code(), Exit::Refused.code(), Exit::Fenced.code()].contains(&code).then_some(code),
+        (Some(code), _) => {
+            [0, Exit::Usage.code(), Exit::Refused.code(), Exit::Fenced.code()].contains(&code).then_some(code)
+        }
         // Our own signal came before the child listened for it: it had not begun.
         (None, Some(libc::SIGTERM | libc::SIGINT)) if signals == 1 => Some(0),
-        (None, Some(signal @ (libc::SIGTERM | libc::SIGINT))) if signals > 1 => Some(if signal == libc::SIGINT { 130 } else { 143 }),
+        (None, Some(signal @ (libc::SIGTERM | libc::SIGINT))) if signals > 1 => {
+            Some(if signal == libc::SIGINT { 130 } else { 143 })
+        }
         (None, _) => (signals > 0).then_some(failed),
     }
 }
@@ -108,7 +118,10 @@ fn spawn() -> std::io::Result<tokio::process::Child> {
     tokio::process::Command::from(command).spawn()
 }
 
-#[allow(unsafe_code, reason = "a signal to a child of ours that is not waited for yet, so its id is still its own; an image may have no `kill` to run")]
+#[allow(
+    unsafe_code,
+    reason = "a signal to a child of ours that is not waited for yet, so its id is still its own; an image may have no `kill` to run"
+)]
 fn pass_on(child: &tokio::process::Child, signal: libc::c_int) {
     if let Some(pid) = child.id().and_then(|pid| libc::pid_t::try_from(pid).ok()) {
         // SAFETY: kill(2) touches no memory of ours.

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use stream::{
-    Commit, EventTime, Key, KindIndex, Pointers, RankedChange, Ranking, Window, WindowChange, WindowId, WindowState, WindowStatus, WindowTotals,
-    Windows,
+    Commit, EventTime, Key, KindIndex, Pointers, RankedChange, Ranking, Window, WindowChange, WindowId, WindowState,
+    WindowStatus, WindowTotals, Windows,
 };
 
 /// What decides about windows here.
@@ -144,7 +144,10 @@ impl BoardRoom {
         for RankedChange { window, key, count, change } in ranked {
             let has_left = match last {
                 Some((id, has_left)) if id == window => has_left,
-                _ => self.rules.windows.find(window).state(self.evicted, self.rules.allowed_lateness) == WindowState::Final,
+                _ => {
+                    self.rules.windows.find(window).state(self.evicted, self.rules.allowed_lateness)
+                        == WindowState::Final
+                }
             };
             last = Some((window, has_left));
             if has_left {
@@ -187,7 +190,9 @@ impl BoardRoom {
     fn forget(&mut self) {
         let BoardRoom { rules, evicted, rankings, .. } = self;
         if let Some(evicted) = evicted {
-            let stays = |id: &WindowId| rules.windows.find(*id).state(Some(*evicted), rules.allowed_lateness) != WindowState::Final;
+            let stays = |id: &WindowId| {
+                rules.windows.find(*id).state(Some(*evicted), rules.allowed_lateness) != WindowState::Final
+            };
             rankings.retain(|id, _| stays(id));
         }
         for kind in 0..self.rules.windows.len() as KindIndex {
@@ -236,7 +241,11 @@ impl BoardRoom {
     pub fn statuses(&self, ids: &BTreeSet<WindowId>) -> Vec<WindowStatus> {
         let status = |id: &WindowId| {
             let window = self.rules.windows.find(*id);
-            Some(WindowStatus { window, state: window.state(self.watermark, self.rules.allowed_lateness), totals: *self.totals.get(id)? })
+            Some(WindowStatus {
+                window,
+                state: window.state(self.watermark, self.rules.allowed_lateness),
+                totals: *self.totals.get(id)?,
+            })
         };
         ids.iter().filter_map(status).collect()
     }

@@ -50,7 +50,10 @@ pub(crate) fn commit<'scope>(
     let (committed, committed_stream) = builder.new_output::<Vec<Arc<Commit>>>();
     let mut committed = OutputBuilder::<_, CapacityContainerBuilder<Vec<Arc<Commit>>>>::from(committed);
     if let Some(line) = &line {
-        assert!(line.wake.set(scope.worker().sync_activator_for(info.address.to_vec())).is_ok(), "there is one commit line");
+        assert!(
+            line.wake.set(scope.worker().sync_activator_for(info.address.to_vec())).is_ok(),
+            "there is one commit line"
+        );
     }
     builder.build(move |start| {
         drop(start);
@@ -80,7 +83,11 @@ pub(crate) fn commit<'scope>(
                 }
                 let Gathering { mut parts, mut reports, capability } = entry.remove();
                 // Every worker speaks for every epoch, also with nothing to say: silence would be a lost part.
-                assert_eq!((parts.len(), reports.len()), (peers, peers), "bug: epoch {epoch} lacks a worker's part or report");
+                assert_eq!(
+                    (parts.len(), reports.len()),
+                    (peers, peers),
+                    "bug: epoch {epoch} lacks a worker's part or report"
+                );
                 parts.sort_by_key(|part| part.worker);
                 reports.sort_by_key(|report| report.reader);
                 writing.insert(epoch, capability.expect("whatever came, came with a capability"));

@@ -51,7 +51,13 @@ impl Committer {
     }
 
     /// Decide an epoch from all readers' reports and all workers' parts. `last`: the run ends with it.
-    pub fn decide(&mut self, reports: Vec<Report>, parts: Vec<Part>, acks: BTreeMap<String, Ack>, last: bool) -> Decided {
+    pub fn decide(
+        &mut self,
+        reports: Vec<Report>,
+        parts: Vec<Part>,
+        acks: BTreeMap<String, Ack>,
+        last: bool,
+    ) -> Decided {
         let mut content = EpochContent { parts, acks, ..EpochContent::default() };
         let mut dead_letters = Vec::new();
         let (mut waiting, mut refused, mut moved) = (Vec::new(), Vec::new(), false);
@@ -130,7 +136,12 @@ impl Committer {
         line.consumed += report.consumed;
         line.counted += report.counted;
         line.dead_lettered += report.dead_lettered;
-        assert_eq!(line.consumed, line.counted + line.dead_lettered, "bug: the ledger of {} does not balance", report.name);
+        assert_eq!(
+            line.consumed,
+            line.counted + line.dead_lettered,
+            "bug: the ledger of {} does not balance",
+            report.name
+        );
         *state != before
     }
 }

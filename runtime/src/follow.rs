@@ -142,7 +142,8 @@ impl Desk {
                 due.changed.closed |= changed.closed;
             }
             if due.wants.dead_letters {
-                due.dead_letters.extend(commit.dead_letters.iter().map(|letter| (commit.sequence, Arc::new(letter.clone()))));
+                due.dead_letters
+                    .extend(commit.dead_letters.iter().map(|letter| (commit.sequence, Arc::new(letter.clone()))));
             }
         }
         if let Some(blocks) = rows {
@@ -202,7 +203,9 @@ impl Due {
             self.changed.rankings.extend(room.live());
         }
         let rankings_due = match self.wants.rankings_every {
-            Some(every) => commit.last || (self.wants.counts && self.changed.closed) || has_passed(self.last_rankings, now, every),
+            Some(every) => {
+                commit.last || (self.wants.counts && self.changed.closed) || has_passed(self.last_rankings, now, every)
+            }
             None => false,
         };
         let with_rankings = rankings_due && (self.wants.counts || !self.changed.rankings.is_empty());

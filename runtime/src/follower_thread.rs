@@ -41,7 +41,10 @@ impl FollowerLine {
 #[cfg(test)]
 impl FollowerLine {
     /// A line whose follower is a test: it takes the steps and says when it is ready.
-    pub(crate) fn in_hand(wants: Wants, undelivered: Vec<(Sequence, Arc<DeadLetter>)>) -> (Self, Receiver<Step>, Arc<AtomicBool>) {
+    pub(crate) fn in_hand(
+        wants: Wants,
+        undelivered: Vec<(Sequence, Arc<DeadLetter>)>,
+    ) -> (Self, Receiver<Step>, Arc<AtomicBool>) {
         let ready = Arc::new(AtomicBool::new(true));
         let (give, steps) = sync_channel(1);
         let acks = Arc::new(Acks::new([]));
@@ -88,7 +91,14 @@ impl FollowerThread {
     ) -> (FollowerThread, FollowerLine) {
         let ready = Arc::new(AtomicBool::new(false));
         let (give, steps) = sync_channel(1);
-        let line = FollowerLine { name: follower.name(), acks: acks.clone(), wants: follower.wants(), undelivered, ready: ready.clone(), steps: give };
+        let line = FollowerLine {
+            name: follower.name(),
+            acks: acks.clone(),
+            wants: follower.wants(),
+            undelivered,
+            ready: ready.clone(),
+            steps: give,
+        };
         (FollowerThread { follower, claim, taken, acks, clock, wake, ready, steps }, line)
     }
 
@@ -118,8 +128,10 @@ impl FollowerThread {
             self.patiently(|follower| follower.write(&step))?;
             let seconds = (self.clock.monotonic() - started).as_secs_f64();
             metrics::histogram!("topk_follower_step_seconds", "follower" => self.follower.name()).record(seconds);
-            metrics::gauge!("topk_follower_epoch", "follower" => self.follower.name()).set(step.commit.sequence.0 as f64);
-            metrics::gauge!("topk_follower_written_timestamp_seconds", "follower" => self.follower.name()).set(self.clock.now().0 as f64 / 1000.0);
+            metrics::gauge!("topk_follower_epoch", "follower" => self.follower.name())
+                .set(step.commit.sequence.0 as f64);
+            metrics::gauge!("topk_follower_written_timestamp_seconds", "follower" => self.follower.name())
+                .set(self.clock.now().0 as f64 / 1000.0);
             self.acks.set(self.follower.name(), acknowledgement(&step.commit));
         }
     }

@@ -28,7 +28,8 @@ impl Lag {
 
     /// Everything still to read, as far as known.
     pub fn behind(&self) -> u64 {
-        let behind = |(position, end): (i64, Option<i64>)| u64::try_from(end.unwrap_or(position) - position).unwrap_or(0);
+        let behind =
+            |(position, end): (i64, Option<i64>)| u64::try_from(end.unwrap_or(position) - position).unwrap_or(0);
         self.read().into_values().map(behind).sum()
     }
 }

@@ -33,6 +33,6 @@ pub use lag::{Lag, Places};
 pub use observe::RunTotals;
 pub use pipeline::Pipeline;
 pub use read::Input;
+pub use run::{Begun, Event, NewIntake, Plan, Running, Stop};
 pub use share::BusySeconds;
 pub use storage::{Storage, local};
-pub use run::{Begun, Event, NewIntake, Plan, Running, Stop};

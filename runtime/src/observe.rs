@@ -45,7 +45,13 @@ const WORTH_SAYING: f64 = 2.0;
 
 impl Observer {
     /// `before`: records read and counted before this process.
-    pub(crate) fn new(windows: Windows, rules: TimeRules, clock: Arc<dyn Clock>, lag: Arc<Lag>, before: (u64, u64)) -> Self {
+    pub(crate) fn new(
+        windows: Windows,
+        rules: TimeRules,
+        clock: Arc<dyn Clock>,
+        lag: Arc<Lag>,
+        before: (u64, u64),
+    ) -> Self {
         let consumed = before.0;
         let now = clock.monotonic();
         for code in DeadCode::ALL {
@@ -130,7 +136,8 @@ impl Observer {
                 metrics::gauge!("topk_partition_watermark_timestamp_seconds", "partition" => name.to_string())
                     .set(watermark.millis() as f64 / 1000.0);
             }
-            metrics::gauge!("topk_partition_active", "partition" => name.to_string()).set(f64::from(u8::from(state.active)));
+            metrics::gauge!("topk_partition_active", "partition" => name.to_string())
+                .set(f64::from(u8::from(state.active)));
         }
         if let Some(watermark) = commit.watermark {
             let lag = (self.clock.now().0 - watermark.millis()).max(0) as f64 / 1000.0;
@@ -177,7 +184,8 @@ fn holder(commit: &Commit, rules: &TimeRules) -> Option<(Arc<str>, &'static str,
         let detail = "the watermark waits for this partition: it has no accepted record yet";
         return Some((name.clone(), "no accepted record", detail.to_owned()));
     }
-    let (name, least) = active().filter_map(|(name, state)| Some((name, state.watermark?))).min_by_key(|(_, watermark)| *watermark)?;
+    let (name, least) =
+        active().filter_map(|(name, state)| Some((name, state.watermark?))).min_by_key(|(_, watermark)| *watermark)?;
     let gap = Duration::from_millis(u64::try_from(ahead.millis() - least.millis()).unwrap_or(0));
     let tolerated = rules.out_of_orderness + rules.allowed_lateness;
     let seen = EventTime::plus(least, rules.out_of_orderness);

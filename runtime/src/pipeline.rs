@@ -39,7 +39,17 @@ impl<'scope> Pipeline<'scope> {
     pub(crate) fn new(scope: Scope<'scope, Epoch>, kit: WorkerKit) -> Self {
         let (feedback, commits) = scope.feedback(0);
         let WorkerKit { feed, groups, line, desk, rows_wanted } = kit;
-        Pipeline { scope, feed: Some(feed), groups, line, desk, rows_wanted, feedback: Some(feedback), commits, committed: None }
+        Pipeline {
+            scope,
+            feed: Some(feed),
+            groups,
+            line,
+            desk,
+            rows_wanted,
+            feedback: Some(feedback),
+            commits,
+            committed: None,
+        }
     }
 
     /// This worker's index.

@@ -36,7 +36,11 @@ pub(crate) struct Feed {
     pub(crate) over: Arc<AtomicBool>,
 }
 
-pub(crate) fn read<'scope>(scope: Scope<'scope, Epoch>, commits: StreamVec<'scope, Epoch, Arc<Commit>>, feed: Feed) -> Input<'scope> {
+pub(crate) fn read<'scope>(
+    scope: Scope<'scope, Epoch>,
+    commits: StreamVec<'scope, Epoch, Arc<Commit>>,
+    feed: Feed,
+) -> Input<'scope> {
     let mut builder = OperatorBuilder::new("read".to_owned(), scope);
     let info = builder.operator_info();
     let (deltas, deltas_stream) = builder.new_output::<Vec<DeltaBatch>>();

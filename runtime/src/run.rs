@@ -13,10 +13,10 @@ use crate::observe::{Observer, RunTotals};
 use crate::pipeline::{Pipeline, WorkerKit};
 use crate::read::Feed;
 use crate::reader_thread::ReaderThread;
-use crate::ticker::Ticker;
 use crate::share::{self, BusySeconds};
 use crate::start;
 use crate::storage::Storage;
+use crate::ticker::Ticker;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,8 +24,8 @@ use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use stream::{
-    Assignment, Claim, Clock, Commit, Fault, Follower, Generation, Intake, PartitionInfo, PartitionPosition, PartitionState, Progress, Reader, Sequence,
-    Source,
+    Assignment, Claim, Clock, Commit, Fault, Follower, Generation, Intake, PartitionInfo, PartitionPosition,
+    PartitionState, Progress, Reader, Sequence, Source,
 };
 
 /// Makes what a reader does with its records, from the reader's index and its partitions.
@@ -117,7 +117,10 @@ impl Plan {
     ///
     /// # Errors
     /// Every refusal of the start-up decision table, before anything runs.
-    pub fn start(mut self, build: impl for<'scope> Fn(&mut Pipeline<'scope>) + Send + Sync + 'static) -> Result<Running, Fault> {
+    pub fn start(
+        mut self,
+        build: impl for<'scope> Fn(&mut Pipeline<'scope>) + Send + Sync + 'static,
+    ) -> Result<Running, Fault> {
         for follower in &self.followers {
             let wants = follower.wants();
             let hold = match (wants.counts, wants.rankings_every) {
@@ -139,8 +142,16 @@ impl Plan {
         };
         let mut found = self.source.partitions()?;
         let genesis = || {
-            let offset = |info: &PartitionInfo| (info.name.clone(), StartOffset { offset: info.start, empty: info.start >= info.end });
-            Ok(Genesis { job: self.job.clone(), source, partitions: found.iter().map(offset).collect(), settings: self.semantic.clone(), marks })
+            let offset = |info: &PartitionInfo| {
+                (info.name.clone(), StartOffset { offset: info.start, empty: info.start >= info.end })
+            };
+            Ok(Genesis {
+                job: self.job.clone(),
+                source,
+                partitions: found.iter().map(offset).collect(),
+                settings: self.semantic.clone(),
+                marks,
+            })
         };
         let started = journal.start(above, genesis)?;
         let (taken, from) = self.claim(&started)?;
@@ -200,13 +211,18 @@ impl Plan {
             let progress = match follower.claim(&claim) {
                 Ok(progress) => {
                     taken.push(Taken::Claimed);
-                    start::own_progress(progress, first)
+                    // Tables of an earlier life hold its rows: their hash is checked, never passed over.
+                    if wants.counts { progress } else { start::own_progress(progress, first) }
                 }
                 Err(fault) if fault.is_transient() => {
                     tracing::warn!(follower = follower.name(), %fault, "starting without this sink; it will be taken over when it is back");
                     let ack = started.ack(follower.name())?;
                     taken.push(Taken::Away(ack.map(|ack| ack.sequence)));
-                    ack.map(|ack| Progress { generation: started.generation, sequence: ack.sequence, hash: Some(ack.hash) })
+                    ack.map(|ack| Progress {
+                        generation: started.generation,
+                        sequence: ack.sequence,
+                        hash: Some(ack.hash),
+                    })
                 }
                 Err(fault) => return Err(fault),
             };
@@ -216,7 +232,9 @@ impl Plan {
                     let hash = progress.hash.unwrap_or_default();
                     let standing = started.standing(progress.sequence, hash)?;
                     let acknowledged = standing == Standing::Gone
-                        && started.ack(follower.name())?.is_some_and(|ack| (ack.sequence, ack.hash) == (progress.sequence, hash));
+                        && started
+                            .ack(follower.name())?
+                            .is_some_and(|ack| (ack.sequence, ack.hash) == (progress.sequence, hash));
                     start::check_chain(follower.name(), progress, standing, acknowledged)?;
                 }
                 from.tables = Some(reached);
@@ -250,17 +268,28 @@ impl Plan {
 
         // Followers.
         let holds = |follower: &dyn Follower| follower.wants().counts || follower.wants().rankings_every.is_some();
-        let acks = Arc::new(Acks::new(followers.iter().map(|follower| (follower.name().to_owned(), holds(&**follower)))));
+        let acks =
+            Arc::new(Acks::new(followers.iter().map(|follower| (follower.name().to_owned(), holds(&**follower)))));
         let rows_wanted = followers.iter().any(|follower| follower.wants().counts);
         let desk_wake = Arc::new(OnceLock::new());
-        let undelivered: Vec<(Sequence, Arc<stream::DeadLetter>)> =
-            std::mem::take(&mut recovered.dead_letters).into_iter().map(|(sequence, letter)| (sequence, Arc::new(letter))).collect();
+        let undelivered: Vec<(Sequence, Arc<stream::DeadLetter>)> = std::mem::take(&mut recovered.dead_letters)
+            .into_iter()
+            .map(|(sequence, letter)| (sequence, Arc::new(letter)))
+            .collect();
         let mut lines = Vec::new();
         for (follower, taken) in followers.into_iter().zip(taken) {
             let name = follower.name();
             let undelivered = if follower.wants().dead_letters { undelivered.clone() } else { Vec::new() };
             let claim = Claim { job: job.clone(), generation: begun.generation };
-            let (thread, line) = FollowerThread::new(follower, claim, taken, acks.clone(), clock.clone(), desk_wake.clone(), undelivered);
+            let (thread, line) = FollowerThread::new(
+                follower,
+                claim,
+                taken,
+                acks.clone(),
+                clock.clone(),
+                desk_wake.clone(),
+                undelivered,
+            );
             lines.push(line);
             spawn(name, tell.clone(), move || thread.run())?;
         }
@@ -276,9 +305,15 @@ impl Plan {
                 .filter(|(index, _)| index % workers == worker)
                 .map(|(_, (name, state))| (name.clone(), state.clone()))
                 .collect();
-            let position = |(name, state): &(Arc<str>, PartitionState)| PartitionPosition { name: name.clone(), offset: state.next_offset, fingerprint: state.fingerprint };
+            let position = |(name, state): &(Arc<str>, PartitionState)| PartitionPosition {
+                name: name.clone(),
+                offset: state.next_offset,
+                fingerprint: state.fingerprint,
+            };
             let partitions: Vec<PartitionPosition> = own.iter().map(position).collect();
-            let end = |partition: &PartitionPosition| found.iter().find(|info| info.name == partition.name).map_or(0, |info| info.end);
+            let end = |partition: &PartitionPosition| {
+                found.iter().find(|info| info.name == partition.name).map_or(0, |info| info.end)
+            };
             let until = self.until_end.then(|| partitions.iter().map(end).collect());
             let reader = Reader { source: source.open(&partitions)?, intake: intake(worker, &own), partitions };
             // One closed epoch at hand, one being handed over: more would only hide the gate.
@@ -287,7 +322,18 @@ impl Plan {
             let wake = Arc::new(OnceLock::new());
             wakes.push(wake.clone());
             let idle_timeout = (!self.until_end).then_some(self.idle_timeout);
-            let thread = ReaderThread { idle_timeout, clock: clock.clone(), index: worker, reader, ticker: ticker.clone(), closed, told, wake: wake.clone(), until, lag: lag.clone() };
+            let thread = ReaderThread {
+                idle_timeout,
+                clock: clock.clone(),
+                index: worker,
+                reader,
+                ticker: ticker.clone(),
+                closed,
+                told,
+                wake: wake.clone(),
+                until,
+                lag: lag.clone(),
+            };
             spawn(&format!("reader-{worker}"), tell.clone(), move || thread.run())?;
             feeds.push(Feed { closed: take_closed, tell: tell_reader, wake, over: over.clone() });
         }
@@ -299,7 +345,13 @@ impl Plan {
         let (uncommitted, take_uncommitted) = channel();
         let (committed, take_committed) = channel();
         let counted = recovered.ledger.values().map(|line| line.counted).sum();
-        let observer = Observer::new(rules.windows.clone(), self.journal.rules, clock.clone(), lag.clone(), (begun.consumed, counted));
+        let observer = Observer::new(
+            rules.windows.clone(),
+            self.journal.rules,
+            clock.clone(),
+            lag.clone(),
+            (begun.consumed, counted),
+        );
         let totals = observer.totals();
         let thread = CommitThread {
             committer: Committer::new(&recovered, ends),
@@ -314,7 +366,14 @@ impl Plan {
         spawn("commit", tell.clone(), move || thread.run())?;
         let mut line = Some(CommitLine { uncommitted, committed: take_committed, wake: commit_wake });
         let (drained, take_drained) = channel();
-        let mut desk = Some(FollowDesk { room: BoardRoom::new(rules, &recovered), followers: lines, clock, ticker: ticker.clone(), wake: desk_wake, drained });
+        let mut desk = Some(FollowDesk {
+            room: BoardRoom::new(rules, &recovered),
+            followers: lines,
+            clock,
+            ticker: ticker.clone(),
+            wake: desk_wake,
+            drained,
+        });
         let told = tell.clone();
         spawn("drained", tell.clone(), move || {
             if let Ok(commit) = take_drained.recv() {
@@ -327,7 +386,9 @@ impl Plan {
         let kits: Vec<Mutex<Option<WorkerKit>>> = feeds
             .into_iter()
             .zip(groups)
-            .map(|(feed, groups)| Mutex::new(Some(WorkerKit { feed, groups, line: line.take(), desk: desk.take(), rows_wanted })))
+            .map(|(feed, groups)| {
+                Mutex::new(Some(WorkerKit { feed, groups, line: line.take(), desk: desk.take(), rows_wanted }))
+            })
             .collect();
         let config = match workers {
             1 => timely::Config::thread(),
@@ -393,18 +454,20 @@ impl Drop for Running {
 }
 
 /// A named thread whose fault ends the run.
-fn spawn(name: &str, tell: Sender<Event>, body: impl FnOnce() -> Result<(), Fault> + Send + 'static) -> Result<(), Fault> {
+fn spawn(
+    name: &str,
+    tell: Sender<Event>,
+    body: impl FnOnce() -> Result<(), Fault> + Send + 'static,
+) -> Result<(), Fault> {
     let run = move || {
         if let Err(fault) = body() {
             // Nobody listens only when the process is ending.
             let _ = tell.send(Event::Failed(fault));
         }
     };
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(run)
-        .map(drop)
-        .map_err(|error| Fault::failed(format!("cannot start thread {name}"), error, "check the limits on threads and memory"))
+    std::thread::Builder::new().name(name.to_owned()).spawn(run).map(drop).map_err(|error| {
+        Fault::failed(format!("cannot start thread {name}"), error, "check the limits on threads and memory")
+    })
 }
 
 #[cfg(test)]

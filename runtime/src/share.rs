@@ -38,7 +38,8 @@ pub(crate) fn measure(worker: &mut Worker, sums: Arc<Mutex<BusySeconds>>) {
                             if let Some(start) = started.remove(&schedule.id) {
                                 let seconds = at.saturating_sub(start).as_secs_f64();
                                 *busy.entry(name).or_default() += seconds;
-                                *sums.lock().expect("nobody panics while holding the sums").entry(name).or_default() += seconds;
+                                *sums.lock().expect("nobody panics while holding the sums").entry(name).or_default() +=
+                                    seconds;
                             }
                         }
                     }

@@ -47,6 +47,7 @@ mod tests {
         assert!(silence.after_read(SECOND, &[0, 7], &[]).is_empty());
         assert!(silence.after_read(SECOND, &[0, 8], &[]).is_empty());
         assert_eq!(silence.after_read(SECOND, &[0, 8], &[]), [0]);
+        assert!(silence.after_read(SECOND, &[0, 8], &[]).is_empty());
         assert_eq!(silence.after_read(SECOND, &[0, 8], &[]), [1], "partition 0 is asked about again only later");
         assert!(silence.after_read(SECOND, &[1, 9], &[]).is_empty());
     }

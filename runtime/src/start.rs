@@ -14,8 +14,10 @@ pub(crate) fn check_settings(genesis: &Genesis, configured: &BTreeMap<String, Va
     if differences.is_empty() {
         return Ok(());
     }
-    let list: Vec<String> =
-        differences.iter().map(|(name, journaled, configured)| format!("{name} was {journaled} and is now {configured}")).collect();
+    let list: Vec<String> = differences
+        .iter()
+        .map(|(name, journaled, configured)| format!("{name} was {journaled} and is now {configured}"))
+        .collect();
     Err(Fault::usage(
         "settings that decide what counts mean were changed over existing state",
         list.join("; "),
@@ -28,7 +30,8 @@ pub(crate) fn check_source(genesis: &Genesis, found: &SourceIdentity) -> Result<
     if genesis.source == *found {
         return Ok(());
     }
-    let show = |source: &SourceIdentity| format!("{} {} {} {}", source.kind, source.cluster, source.topic, source.topic_id);
+    let show =
+        |source: &SourceIdentity| format!("{} {} {} {}", source.kind, source.cluster, source.topic, source.topic_id);
     Err(Fault::refused(
         "the source is not the one this journal began with",
         format!("journaled: {}; found: {}", show(&genesis.source), show(found)),
@@ -46,7 +49,10 @@ pub(crate) fn check_empty_journal(followers: &[(&'static str, bool, Option<Progr
         if *holds_counts && progress.hash.is_some() {
             return Err(Fault::refused(
                 format!("the journal is empty, but the tables in {name} have progress"),
-                format!("they are as of epoch {} of generation {}: the journal they follow is lost or job.state names another place", progress.sequence, progress.generation),
+                format!(
+                    "they are as of epoch {} of generation {}: the journal they follow is lost or job.state names another place",
+                    progress.sequence, progress.generation
+                ),
                 "restore the journal or correct job.state; to count anew, give the job fresh tables (sink.postgres.table_prefix or schema, sink.sqlite.path)",
             ));
         }
@@ -56,16 +62,27 @@ pub(crate) fn check_empty_journal(followers: &[(&'static str, bool, Option<Progr
 }
 
 /// Tables whose last commit is not in our chain are of another life, or the journal lost commits.
-pub(crate) fn check_chain(name: &str, progress: &Progress, standing: Standing, acknowledged: bool) -> Result<(), Fault> {
+pub(crate) fn check_chain(
+    name: &str,
+    progress: &Progress,
+    standing: Standing,
+    acknowledged: bool,
+) -> Result<(), Fault> {
     let why = match standing {
         Standing::InChain => return Ok(()),
         Standing::Gone if acknowledged => return Ok(()),
-        Standing::Gone => "that record has been compacted away, and the journal does not remember that they acknowledged it",
+        Standing::Gone => {
+            "that record has been compacted away, and the journal does not remember that they acknowledged it"
+        }
         Standing::NotInChain => "the journal has no such record: it lost commits, or the tables are from another life",
     };
     Err(Fault::refused(
         format!("the tables in {name} do not follow this journal"),
-        format!("they are as of epoch {} with commit hash {}; {why}", progress.sequence, progress.hash.unwrap_or_default()),
+        format!(
+            "they are as of epoch {} with commit hash {}; {why}",
+            progress.sequence,
+            progress.hash.unwrap_or_default()
+        ),
         "restore the journal or the tables that belong together; to count anew, give the job fresh job.state and tables",
     ))
 }
@@ -75,7 +92,9 @@ pub(crate) fn check_coverage(what: &str, coverage: Coverage) -> Result<(), Fault
     let Coverage::Gap(through) = coverage else { return Ok(()) };
     Err(Fault::refused(
         format!("{what} lack what the journal no longer has"),
-        format!("records up to {through} that they have not acted on were compacted away; an older backup was restored"),
+        format!(
+            "records up to {through} that they have not acted on were compacted away; an older backup was restored"
+        ),
         "restore a newer backup, or start afresh with a new job.state, job.name and sinks",
     ))
 }
@@ -102,9 +121,20 @@ pub(crate) fn check_offsets(
             ));
         };
         let lost = if info.earliest > state.next_offset {
-            Some(format!("records {} to {} of partition {name} are no longer in the log, which starts at {}", state.next_offset, info.earliest - 1, info.earliest))
+            Some(format!(
+                "records {} to {} of partition {name} are no longer in the log, which starts at {}",
+                state.next_offset,
+                info.earliest - 1,
+                info.earliest
+            ))
         } else if info.end < state.next_offset {
-            Some(format!("the log of partition {name} ends at {}, before our offset {}: records {} to {} that were counted are gone", info.end, state.next_offset, info.end, state.next_offset - 1))
+            Some(format!(
+                "the log of partition {name} ends at {}, before our offset {}: records {} to {} that were counted are gone",
+                info.end,
+                state.next_offset,
+                info.end,
+                state.next_offset - 1
+            ))
         } else {
             None
         };
@@ -124,7 +154,8 @@ pub(crate) fn check_offsets(
                 "start afresh with a new job.state, job.name and sinks",
             ));
         }
-        let state = PartitionState { next_offset: 0, fingerprint: 0, watermark: None, active: false, floors: Vec::new() };
+        let state =
+            PartitionState { next_offset: 0, fingerprint: 0, watermark: None, active: false, floors: Vec::new() };
         partitions.insert(info.name.clone(), state);
     }
     Ok(partitions)

@@ -56,9 +56,14 @@ impl Ticker {
     pub(crate) fn run(&self, interval: Duration) -> Epoch {
         loop {
             let state = self.lock();
-            let due = |state: &mut State| !(state.stopping || state.events >= self.max_events || self.all_finished(state));
-            let (state, _) = self.changed.wait_timeout_while(state, interval, due).expect("nobody panics while holding the ticker");
-            let mut state = self.changed.wait_while(state, |state| state.closed_by < self.readers).expect("nobody panics while holding the ticker");
+            let due =
+                |state: &mut State| !(state.stopping || state.events >= self.max_events || self.all_finished(state));
+            let (state, _) =
+                self.changed.wait_timeout_while(state, interval, due).expect("nobody panics while holding the ticker");
+            let mut state = self
+                .changed
+                .wait_while(state, |state| state.closed_by < self.readers)
+                .expect("nobody panics while holding the ticker");
             let last = state.stopping || self.all_finished(&state);
             let take_rows = std::mem::take(&mut state.rows_asked) || last;
             state.closes.push_back(Close { take_rows, last });
@@ -115,7 +120,11 @@ impl Ticker {
     /// Wait until `epoch` closes, at most `wait`.
     pub(crate) fn wait_for_close(&self, epoch: Epoch, wait: Duration) {
         let state = self.lock();
-        drop(self.changed.wait_timeout_while(state, wait, |state| epoch >= state.open).expect("nobody panics while holding the ticker"));
+        drop(
+            self.changed
+                .wait_timeout_while(state, wait, |state| epoch >= state.open)
+                .expect("nobody panics while holding the ticker"),
+        );
     }
 
     /// A reader has read all it will ever read, or has again something to do.

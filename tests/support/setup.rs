@@ -204,6 +204,15 @@ impl Setup {
         crate::until("endpoints.json is written", LONG, || Some(self.endpoints()?[of].as_str()?.to_owned()))
     }
 
+    /// The same of a job that runs now: an earlier run may have left its own.
+    pub fn live_url(&self, of: &str) -> String {
+        crate::until("the running job's endpoints are written", LONG, || {
+            let endpoints = self.endpoints()?;
+            let alive = Path::new(&format!("/proc/{}", endpoints["pid"])).exists();
+            alive.then(|| endpoints[of].as_str().map(str::to_owned))?
+        })
+    }
+
     /// Every table with every row. A table that is not there yet is absent.
     pub fn tables(&self) -> Tables {
         match self.setting("sink.tables") {

@@ -2,7 +2,9 @@
 
 use crate::cli::GenerateArguments;
 use crate::settings::Settings;
-use sources::{Carrier, KafkaWriter, KafkaWriterSettings, Shares, Synthetic, SyntheticRecord, SyntheticSettings, SyntheticWords};
+use sources::{
+    Carrier, KafkaWriter, KafkaWriterSettings, Shares, Synthetic, SyntheticRecord, SyntheticSettings, SyntheticWords,
+};
 use std::fs::File;
 use std::io::{BufWriter, ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
@@ -16,7 +18,9 @@ pub(super) fn generate(arguments: &GenerateArguments) -> Result<ExitCode, Fault>
         to_kafka(arguments, &settings, &events, &bar)?;
     } else {
         let to: Box<dyn Write> = match &arguments.file {
-            Some(path) => Box::new(File::create(path).map_err(|error| cannot_write(&path.display().to_string(), &error))?),
+            Some(path) => {
+                Box::new(File::create(path).map_err(|error| cannot_write(&path.display().to_string(), &error))?)
+            }
             None => Box::new(std::io::stdout().lock()),
         };
         to_lines(arguments, &events, to, &bar)?;
@@ -29,7 +33,9 @@ fn synthetic(arguments: &GenerateArguments, settings: &Settings) -> Result<Synth
     let wrong = |flag: &str, why: &str, hint: &str| Fault::usage(format!("--{flag} is wrong"), why, hint);
     let share = |flag: &str, percent: f64| {
         let in_range = (0.0..=100.0).contains(&percent);
-        in_range.then(|| (percent * 10_000.0).round() as u32).ok_or_else(|| wrong(flag, "it is a share", "give a percentage from 0 to 100"))
+        in_range
+            .then(|| (percent * 10_000.0).round() as u32)
+            .ok_or_else(|| wrong(flag, "it is a share", "give a percentage from 0 to 100"))
     };
     let shares = Shares {
         disordered: share("disorder", arguments.disorder)?,
@@ -39,10 +45,15 @@ fn synthetic(arguments: &GenerateArguments, settings: &Settings) -> Result<Synth
         future: share("future", arguments.future)?,
     };
     if shares.disordered + shares.late + shares.malformed + shares.future > 1_000_000 {
-        return Err(wrong("disorder", "the shares are more than 100 % together", "lower --disorder, --late, --malformed or --future"));
+        return Err(wrong(
+            "disorder",
+            "the shares are more than 100 % together",
+            "lower --disorder, --late, --malformed or --future",
+        ));
     }
     let start = EventTime::parse(&arguments.start).filter(|start| EventTime::valid(start.millis()).is_some());
-    let start = start.ok_or_else(|| wrong("start", "it is not an instant of 1970 to 9999", "write it like 2025-10-19T12:00:00Z"))?;
+    let start = start
+        .ok_or_else(|| wrong("start", "it is not an instant of 1970 to 9999", "write it like 2025-10-19T12:00:00Z"))?;
     if !(0.001..=1e9).contains(&arguments.rate) {
         return Err(wrong("rate", "it is out of range", "give 0.001 to 1000000000 views per second"));
     }
@@ -62,7 +73,11 @@ fn synthetic(arguments: &GenerateArguments, settings: &Settings) -> Result<Synth
         max_bytes: settings.event.max_bytes as u64,
         max_key_bytes: settings.event.max_key_bytes as u64,
         carrier: if arguments.kafka { Carrier::StampedLog } else { Carrier::Lines },
-        words: SyntheticWords { key: settings.event.key[0].clone(), time: settings.event.time[0].clone(), prefix: "v".into() },
+        words: SyntheticWords {
+            key: settings.event.key[0].clone(),
+            time: settings.event.time[0].clone(),
+            prefix: "v".into(),
+        },
     })
 }
 
@@ -71,11 +86,17 @@ fn progress(arguments: &GenerateArguments) -> indicatif::ProgressBar {
     if arguments.file.is_none() && !arguments.kafka && std::io::stdout().is_terminal() {
         return indicatif::ProgressBar::hidden();
     }
-    let style = indicatif::ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} views, {per_sec}, {eta} left");
+    let style =
+        indicatif::ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} views, {per_sec}, {eta} left");
     indicatif::ProgressBar::new(arguments.count).with_style(style.expect("the template is right"))
 }
 
-fn to_lines(arguments: &GenerateArguments, events: &Synthetic, to: Box<dyn Write>, bar: &indicatif::ProgressBar) -> Result<(), Fault> {
+fn to_lines(
+    arguments: &GenerateArguments,
+    events: &Synthetic,
+    to: Box<dyn Write>,
+    bar: &indicatif::ProgressBar,
+) -> Result<(), Fault> {
     let place = arguments.file.as_ref().map_or("standard output".to_owned(), |path| path.display().to_string());
     let mut to = BufWriter::with_capacity(1 << 20, to);
     let mut record = SyntheticRecord::default();
@@ -98,7 +119,12 @@ fn to_lines(arguments: &GenerateArguments, events: &Synthetic, to: Box<dyn Write
     }
 }
 
-fn to_kafka(arguments: &GenerateArguments, settings: &Settings, events: &Synthetic, bar: &indicatif::ProgressBar) -> Result<(), Fault> {
+fn to_kafka(
+    arguments: &GenerateArguments,
+    settings: &Settings,
+    events: &Synthetic,
+    bar: &indicatif::ProgressBar,
+) -> Result<(), Fault> {
     let mut writer = KafkaWriter::new(KafkaWriterSettings {
         brokers: settings.brokers.clone(),
         topic: settings.topic.clone(),

@@ -33,7 +33,11 @@ fn layers(arguments: &SettingsArguments) -> Result<Layers, Fault> {
     }
     for set in &arguments.set {
         let (key, value) = set.split_once('=').ok_or_else(|| {
-            Fault::usage(format!("--set {set} is not understood"), "there is no '=' in it", "write it like --set topk.k=100")
+            Fault::usage(
+                format!("--set {set} is not understood"),
+                "there is no '=' in it",
+                "write it like --set topk.k=100",
+            )
         })?;
         layers = layers.flag(&format!("--set {key}"), key.trim(), value.trim());
     }

@@ -76,11 +76,17 @@ pub(super) fn supervised(assembly: &Assembly, mode: &Mode) -> Result<ExitCode, F
 }
 
 /// Listen, and start the job.
-fn start(assembly: &Assembly, mode: &Mode, runtime: &Runtime, ready: &Arc<AtomicBool>) -> Result<(Running, Endpoints), Fault> {
+fn start(
+    assembly: &Assembly,
+    mode: &Mode,
+    runtime: &Runtime,
+    ready: &Arc<AtomicBool>,
+) -> Result<(Running, Endpoints), Fault> {
     let settings = &assembly.settings;
     let metrics = http::record()?;
     let mut endpoints = Endpoints { pid: std::process::id(), ..Endpoints::default() };
-    let (listener, address) = runtime.block_on(bind(&settings.listen, "job.listen", "the job's health and metrics are"))?;
+    let (listener, address) =
+        runtime.block_on(bind(&settings.listen, "job.listen", "the job's health and metrics are"))?;
     endpoints.job = Some(format!("http://{address}"));
     let own = http::router(metrics.clone(), ready.clone());
     runtime.spawn(async move { axum::serve(listener, own).await });
@@ -111,8 +117,12 @@ fn wait(running: &Running) -> Result<Arc<Commit>, Fault> {
 }
 
 async fn bind(address: &str, key: &str, what: &str) -> Result<(tokio::net::TcpListener, SocketAddr), Fault> {
-    let (listener, moved) = reader::bind_or_next(address).await.map_err(|fault| Fault { hint: fault.hint.replace("reader.listen", key), ..fault })?;
-    let found = listener.local_addr().map_err(|error| Fault::failed(format!("cannot listen on {address}"), error, format!("give {key} another address")))?;
+    let (listener, moved) = reader::bind_or_next(address)
+        .await
+        .map_err(|fault| Fault { hint: fault.hint.replace("reader.listen", key), ..fault })?;
+    let found = listener.local_addr().map_err(|error| {
+        Fault::failed(format!("cannot listen on {address}"), error, format!("give {key} another address"))
+    })?;
     if moved {
         eprintln!("{address} ({key}) is busy: {what} on {found} instead");
     }
@@ -122,7 +132,10 @@ async fn bind(address: &str, key: &str, what: &str) -> Result<(tokio::net::TcpLi
 /// The first SIGTERM or SIGINT drains; a second one, or the end of `drain_timeout`, leaves now. While the job is still
 /// starting nothing is read, so nothing is left to drain.
 async fn watch_signals(stop: watch::Receiver<Option<Stop>>, ready: Arc<AtomicBool>, drain_timeout: Duration) {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else { return };
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return;
+    };
     let mut next = async || {
         tokio::select! {
             _ = terminate.recv() => 143,
@@ -135,13 +148,18 @@ async fn watch_signals(stop: watch::Receiver<Option<Stop>>, ready: Arc<AtomicBoo
         tracing::info!("stopped while starting: nothing was read");
         std::process::exit(0);
     };
-    tracing::info!(?drain_timeout, "draining: reading stops, what is read is committed and flushed; a second signal leaves now");
+    tracing::info!(
+        ?drain_timeout,
+        "draining: reading stops, what is read is committed and flushed; a second signal leaves now"
+    );
     stop.drain();
     let code = tokio::select! {
         code = next() => code,
         () = tokio::time::sleep(drain_timeout) => code,
     };
-    tracing::error!("leaving before everything was flushed; the journal has what was committed, and the next start goes on from it");
+    tracing::error!(
+        "leaving before everything was flushed; the journal has what was committed, and the next start goes on from it"
+    );
     std::process::exit(code);
 }
 
@@ -183,6 +201,12 @@ fn summarize(totals: &RunTotals, busy: &BusySeconds, commit: &Commit, settings: 
     println!("epoch      {} of generation {}", commit.sequence, commit.generation);
     println!("seconds    {seconds:.1}");
     println!("{}/s    {:.0}", video_views::words().events, totals.consumed as f64 / seconds.max(1e-9));
-    let share = |name| 100.0 * busy.get(name).copied().unwrap_or(0.0) / busy.get("all").copied().unwrap_or(0.0).max(1e-9);
-    println!("busy       workers {:.1} s: counting {:.0} %, ranking {:.0} %", busy.get("all").unwrap_or(&0.0), share("count_in_windows"), share("rank_union"));
+    let share =
+        |name| 100.0 * busy.get(name).copied().unwrap_or(0.0) / busy.get("all").copied().unwrap_or(0.0).max(1e-9);
+    println!(
+        "busy       workers {:.1} s: counting {:.0} %, ranking {:.0} %",
+        busy.get("all").unwrap_or(&0.0),
+        share("count_in_windows"),
+        share("rank_union")
+    );
 }

@@ -22,7 +22,8 @@ pub struct VideoViews {
 /// prefix, and combine: `(video, minute, late mask) → n`. After it, followers show what is committed.
 pub fn build(run: &mut Pipeline<'_>, job: &VideoViews) {
     // A worker owns key groups; it begins with what the journal has of them.
-    let mut store = WindowStore::new(run.worker(), &job.rules.windows, job.rules.allowed_lateness, job.k, run.rows_wanted());
+    let mut store =
+        WindowStore::new(run.worker(), &job.rules.windows, job.rules.allowed_lateness, job.k, run.rows_wanted());
     store.load(run.recovered());
 
     // Combined views, one batch per owner, closed into epochs and gated by what is committed.

@@ -82,10 +82,8 @@ fn pointers(room: &BoardRoom) -> (Option<i64>, Option<i64>) {
 
 /// An epoch of one key's counts in one minute.
 fn count(room: &mut BoardRoom, watermark: Option<i64>, number: i64) -> ChangedWindows {
-    let changes = EpochChanges {
-        windows: vec![added(minute(number), 1, 1)],
-        ranked: vec![ranked(minute(number), "k", 1, 1)],
-    };
+    let changes =
+        EpochChanges { windows: vec![added(minute(number), 1, 1)], ranked: vec![ranked(minute(number), "k", 1, 1)] };
     room.advance(&commit(watermark, &[]), changes)
 }
 
@@ -95,7 +93,10 @@ fn totals_add_up_over_workers_and_epochs() {
     let windows = vec![added(minute(0), 3, 2), added(minute(0), 4, 1), added(hour(0), 7, 3)];
     let changed = room.advance(&commit(None, &[]), EpochChanges { windows, ranked: Vec::new() });
     assert_eq!(changed.statuses, ids([minute(0), hour(0)]));
-    room.advance(&commit(None, &[(minute(0), 5)]), EpochChanges { windows: vec![added(minute(0), 1, 0)], ranked: vec![] });
+    room.advance(
+        &commit(None, &[(minute(0), 5)]),
+        EpochChanges { windows: vec![added(minute(0), 1, 0)], ranked: vec![] },
+    );
     let expected = [(minute(0).id(), WindowState::Open, 8, 3, 5), (hour(0).id(), WindowState::Open, 7, 3, 0)];
     assert_eq!(told(&room, &room.everything().statuses), expected);
 }
@@ -105,10 +106,12 @@ fn a_ranking_is_ordered_by_count_then_key_and_changes_in_any_order() {
     let mut room = room();
     let first = vec![ranked(minute(0), "b", 5, 1), ranked(minute(0), "a", 5, 1), ranked(minute(0), "c", 9, 1)];
     room.advance(&commit(None, &[]), EpochChanges { windows: vec![added(minute(0), 19, 3)], ranked: first });
-    let order = |entries: &[(&str, u64)]| entries.iter().map(|(key, count)| ((*key).to_owned(), *count)).collect::<Vec<_>>();
+    let order =
+        |entries: &[(&str, u64)]| entries.iter().map(|(key, count)| ((*key).to_owned(), *count)).collect::<Vec<_>>();
     assert_eq!(entries(&room, minute(0)), order(&[("c", 9), ("a", 5), ("b", 5)]));
     let moved = vec![ranked(minute(0), "b", 12, 1), ranked(minute(0), "c", 9, -1), ranked(minute(0), "b", 5, -1)];
-    let changed = room.advance(&commit(None, &[]), EpochChanges { windows: vec![added(minute(0), 7, 0)], ranked: moved });
+    let changed =
+        room.advance(&commit(None, &[]), EpochChanges { windows: vec![added(minute(0), 7, 0)], ranked: moved });
     assert_eq!(changed.rankings, ids([minute(0)]));
     assert_eq!(entries(&room, minute(0)), order(&[("b", 12), ("a", 5)]));
     assert_eq!(room.ranking(minute(0).id()).unwrap().totals.events, 26, "totals are of all keys");
@@ -239,11 +242,15 @@ fn a_restart_shows_everything_the_journal_has() {
     assert!(everything.closed && everything.rankings.is_empty(), "rankings come with the first epoch");
     assert_eq!(everything.statuses.len(), 4);
     assert_eq!(pointers(&room), (Some(1), Some(0)), "a window with late records alone is nobody's current");
-    let first = EpochChanges { windows: vec![], ranked: vec![ranked(minute(0), "k", 4, 1), ranked(minute(1), "k", 2, 1)] };
+    let first =
+        EpochChanges { windows: vec![], ranked: vec![ranked(minute(0), "k", 4, 1), ranked(minute(1), "k", 2, 1)] };
     let changed = room.advance(&commit(Some(MINUTE), &[]), first);
     assert_eq!((&changed.rankings, &changed.statuses), (&ids([minute(0), minute(1)]), &ids([])));
     let changed = room.advance(&commit(Some(2 * MINUTE), &[]), EpochChanges::default());
-    assert_eq!(told(&room, &changed.statuses).iter().map(|told| told.1).collect::<Vec<_>>(), [WindowState::Final, WindowState::Closed]);
+    assert_eq!(
+        told(&room, &changed.statuses).iter().map(|told| told.1).collect::<Vec<_>>(),
+        [WindowState::Final, WindowState::Closed]
+    );
     assert_eq!(pointers(&room), (Some(1), Some(1)));
 }
 

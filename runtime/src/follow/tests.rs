@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use stream::{
-    DeadCode, EventTime, Generation, Key, KeyArena, ManualClock, RecordHash, WallTime, Window, WindowKind, Windows, Zone,
+    DeadCode, EventTime, Generation, Key, KeyArena, ManualClock, RecordHash, WallTime, Window, WindowKind, Windows,
+    Zone,
 };
 
 const MINUTE: i64 = 60_000;

@@ -43,14 +43,16 @@ impl World {
     fn plan(&self, workers: usize) -> Plan {
         let kinds = ["minute", "hour", "all_time"].map(|name| WindowKind::named(name).unwrap());
         let windows = Windows::new(kinds.into(), Zone::utc()).unwrap();
-        let [out_of_orderness, allowed_lateness] = [OUT_OF_ORDERNESS, LATENESS].map(|millis| Duration::from_millis(millis as u64));
+        let [out_of_orderness, allowed_lateness] =
+            [OUT_OF_ORDERNESS, LATENESS].map(|millis| Duration::from_millis(millis as u64));
         let rules = TimeRules { out_of_orderness, allowed_lateness, max_future_skew: Duration::from_secs(60) };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let assignment = Assignment::new(workers);
         let settings = IntakeSettings { rules, windows: windows.clone(), assignment, clock: clock.clone() };
         let every = Some(Duration::from_millis(20));
         let tables = Wants { counts: true, rankings_every: every, ..Wants::default() };
-        let boards = Wants { rankings_every: every, refresh_every: Some(Duration::from_millis(200)), ..Wants::default() };
+        let boards =
+            Wants { rankings_every: every, refresh_every: Some(Duration::from_millis(200)), ..Wants::default() };
         let letters = Wants { dead_letters: true, ..Wants::default() };
         let mut tables = Double::new("tables", tables, &self.tables, &self.store);
         tables.away = self.away;
@@ -67,7 +69,9 @@ impl World {
                 Box::new(Double::new("boards", boards, &self.boards, &self.store)),
                 Box::new(Double::new("letters", letters, &self.letters, &self.store)),
             ],
-            intake: Box::new(move |reader, partitions| Box::new(RecordIntake::new(Plays, settings.clone(), reader, partitions))),
+            intake: Box::new(move |reader, partitions| {
+                Box::new(RecordIntake::new(Plays, settings.clone(), reader, partitions))
+            }),
             epoch_interval: Duration::from_millis(10),
             epoch_max_events: self.max_events,
             until_end: self.until_end,
@@ -81,7 +85,8 @@ impl World {
         let plan = self.plan(workers);
         let rules = plan.rules.clone();
         let started = plan.start(move |run: &mut Pipeline<'_>| {
-            let mut store = WindowStore::new(run.worker(), &rules.windows, rules.allowed_lateness, K, run.rows_wanted());
+            let mut store =
+                WindowStore::new(run.worker(), &rules.windows, rules.allowed_lateness, K, run.rows_wanted());
             store.load(run.recovered());
             let plays = run.read();
             let counts = plays.deltas.count_in_windows(store, plays.marks, run.commits());
@@ -101,9 +106,10 @@ impl World {
     fn check(&self, last: &Commit, expected: &Expected) {
         assert_eq!(last.watermark.map(EventTime::millis), expected.watermark);
         let tables = self.tables.lock().unwrap();
-        let rows = tables.rows.iter().flat_map(|(id, rows)| {
-            rows.iter().map(|(key, count)| ((id.kind, id.start.millis(), key.clone()), *count))
-        });
+        let rows = tables
+            .rows
+            .iter()
+            .flat_map(|(id, rows)| rows.iter().map(|(key, count)| ((id.kind, id.start.millis(), key.clone()), *count)));
         assert_eq!(rows.collect::<BTreeMap<_, _>>(), expected.rows);
         let late = tables.statuses.iter().map(|(id, status)| ((id.kind, id.start.millis()), status.totals.late));
         assert_eq!(late.filter(|(_, late)| *late > 0).collect::<BTreeMap<_, _>>(), expected.late);
@@ -120,7 +126,8 @@ impl World {
             }
             assert_eq!(boards.boards[id].state, tables.statuses[id].state, "{id:?}");
         }
-        let closed = tables.rows.keys().filter(|id| id.kind == 0 && tables.statuses[id].state != stream::WindowState::Open);
+        let closed =
+            tables.rows.keys().filter(|id| id.kind == 0 && tables.statuses[id].state != stream::WindowState::Open);
         assert_eq!(boards.closed[0], closed.map(|id| id.start.millis()).max());
         assert_eq!(self.letters.lock().unwrap().letters, expected.dead);
         let consumed: i64 = last.partitions.keys().map(|name| self.script.end(name)).sum();

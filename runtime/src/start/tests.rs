@@ -105,6 +105,16 @@ fn a_compacted_record_is_vouched_for_by_its_acknowledgement() {
 }
 
 #[test]
+fn what_a_follower_lacks_must_still_be_in_the_journal() {
+    for coverage in [Coverage::Exact, Coverage::Everything] {
+        assert_eq!(check_coverage("the tables", coverage), Ok(()));
+    }
+    let fault = check_coverage("the tables", Coverage::Gap(Sequence(23))).unwrap_err();
+    assert_eq!(fault.exit, Exit::Refused);
+    assert!(fault.what.starts_with("the tables lack") && fault.why.contains("records up to 23"), "{fault}");
+}
+
+#[test]
 fn progress_of_an_earlier_life_is_none() {
     let first = Generation(5);
     assert_eq!(own_progress(None, first), None);
@@ -123,7 +133,10 @@ fn partition(name: &str, earliest: i64, end: i64) -> PartitionInfo {
 
 fn journaled(name: &str, next_offset: i64) -> BTreeMap<Arc<str>, PartitionState> {
     let watermark = Some(EventTime::from_millis(5));
-    BTreeMap::from([(name.into(), PartitionState { next_offset, fingerprint: 8, watermark, active: true, floors: Vec::new() })])
+    BTreeMap::from([(
+        name.into(),
+        PartitionState { next_offset, fingerprint: 8, watermark, active: true, floors: Vec::new() },
+    )])
 }
 
 #[test]

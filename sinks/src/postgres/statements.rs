@@ -21,11 +21,14 @@ pub(super) const UPSERT_ALL_TIME: &str = "INSERT INTO {counts} AS stored ({key},
     SELECT * FROM unnest($1::text[], $2::bigint[])
     ON CONFLICT ({key}) DO UPDATE SET {events} = EXCLUDED.{events} WHERE stored.{events} <> EXCLUDED.{events}";
 
-pub(super) const UPSERT_STATUS: &str = "INSERT INTO {status}
+/// `epoch` says when a row last changed: what a restart says again leaves it alone.
+pub(super) const UPSERT_STATUS: &str = "INSERT INTO {status} AS stored
     SELECT *, $8::bigint FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::text[], $5::bigint[],
     $6::bigint[], $7::bigint[])
     ON CONFLICT (\"window\", window_start) DO UPDATE SET window_end = EXCLUDED.window_end, state = EXCLUDED.state,
-    {events} = EXCLUDED.{events}, {keys} = EXCLUDED.{keys}, late = EXCLUDED.late, epoch = EXCLUDED.epoch";
+    {events} = EXCLUDED.{events}, {keys} = EXCLUDED.{keys}, late = EXCLUDED.late, epoch = EXCLUDED.epoch
+    WHERE stored.window_end <> EXCLUDED.window_end OR stored.state <> EXCLUDED.state
+    OR stored.{events} <> EXCLUDED.{events} OR stored.{keys} <> EXCLUDED.{keys} OR stored.late <> EXCLUDED.late";
 
 pub(super) const DELETE_TOP_K: &str = "DELETE FROM {top_k} AS stored
     USING unnest($1::text[], $2::timestamptz[]) AS replaced (period, start_time)

@@ -29,10 +29,7 @@ fn with_views(test: &str) -> Setup {
 fn serve(setup: &Setup) -> (tests::Running, String) {
     let finished = setup.run_until_end();
     let job = setup.start(&["run", "--serve"]);
-    let url = until("the running job's endpoints are written", LONG, || {
-        let endpoints = setup.endpoints()?;
-        endpoints["reader"].as_str().map(str::to_owned)
-    });
+    let url = setup.live_url("reader");
     let (all, counted) = (format!("{url}/v1/top?window=all_time&k=1"), finished.figure("counted"));
     until("the lists are there", LONG, || get(&all).filter(|answer| answer["meta"]["total_views"] == counted));
     (job, url)

@@ -69,7 +69,7 @@ fn with_a_journal_the_job_starts_without_its_sinks_and_catches_up() {
         );
         // It counts meanwhile: these are committed, and shown by the sink that is there.
         kafka::produce(setup.name(), &[Record::view(0, "meanwhile", NOON + 60_000)]);
-        let metrics = format!("{}/metrics", setup.url("job"));
+        let metrics = format!("{}/metrics", setup.live_url("job"));
         until("it counts without the sink", LONG, || {
             let text = ureq::get(&metrics).call().ok()?.body_mut().read_to_string().ok()?;
             text.lines().any(|line| line == "topk_records_counted_total 31").then_some(())

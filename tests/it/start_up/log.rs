@@ -23,11 +23,12 @@ fn delete_records_below(topic: &str, offset: i64) {
 #[test]
 fn kafka_records_that_retention_took_before_they_were_read_are_refused_with_their_range() {
     let setup = on_services_with_progress("retention");
-    let before = setup.tables();
+    // Taking over is said in topk_job before the log is looked at.
+    let before = setup.tables().without_tables(&["topk_job"]);
     produce_views(&setup, 10);
     delete_records_below(setup.name(), 25);
     assert_refused(&setup, 3, &["records 20 to 24 of partition 0 are no longer in the log, which starts at 25"]);
-    setup.tables().assert_same(&before, "a refused start changed the tables");
+    setup.tables().without_tables(&["topk_job"]).assert_same(&before, "a refused start changed the tables");
 }
 
 #[test]
@@ -46,7 +47,7 @@ fn a_topic_that_was_created_anew_is_refused() {
         std::panic::catch_unwind(|| kafka::create_topic(setup.name(), 1, &[])).ok()
     });
     produce_views(&setup, 30);
-    assert_refused(&setup, 2, &["journaled: ", "found: "]);
+    assert_refused(&setup, 3, &["the source is not the one this journal began with", "journaled: ", "found: "]);
 }
 
 #[test]

@@ -45,14 +45,17 @@ impl Double {
         if commit.generation != self.generation {
             return Err(format!("{:?} is not the claimed {:?}", commit.generation, self.generation));
         }
-        if shown.progress.as_ref().is_some_and(|progress| progress.sequence > commit.sequence) || commit.watermark < self.watermark {
+        if shown.progress.as_ref().is_some_and(|progress| progress.sequence > commit.sequence)
+            || commit.watermark < self.watermark
+        {
             return Err("a step went back".to_owned());
         }
         if self.refused.take().is_some_and(|refused| refused != format!("{step:?}")) {
             return Err("another step than the one that failed".to_owned());
         }
         self.watermark = commit.watermark;
-        shown.progress = Some(Progress { generation: commit.generation, sequence: commit.sequence, hash: Some(commit.hash) });
+        shown.progress =
+            Some(Progress { generation: commit.generation, sequence: commit.sequence, hash: Some(commit.hash) });
         shown.steps += 1;
         shown.closed = step.pointers.iter().map(|pointers| pointers.closed.map(EventTime::millis)).collect();
         for (sequence, letter) in &step.dead_letters {
@@ -141,6 +144,7 @@ impl Follower for Double {
             }
             return Err(Fault::transient("cannot write", "away", "wait"));
         }
-        self.check(step).map_err(|why| Fault::failed(format!("{} cannot show a step", self.name), why, "mend the runtime"))
+        self.check(step)
+            .map_err(|why| Fault::failed(format!("{} cannot show a step", self.name), why, "mend the runtime"))
     }
 }

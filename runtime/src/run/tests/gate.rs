@@ -30,7 +30,8 @@ impl Gate {
 
     /// Numbers of the records that are there, in order.
     pub(super) fn records(&self) -> Vec<u64> {
-        let list = futures_util::TryStreamExt::try_collect::<Vec<ObjectMeta>>(self.inner.list(Some(&Path::from("commit"))));
+        let list =
+            futures_util::TryStreamExt::try_collect::<Vec<ObjectMeta>>(self.inner.list(Some(&Path::from("commit"))));
         let objects = list.now_or_never().expect("memory answers at once").unwrap();
         let mut records: Vec<u64> =
             objects.iter().map(|object| object.location.filename().unwrap().parse().unwrap()).collect();

@@ -38,7 +38,11 @@ impl Script {
                 .map(|index| match below(100) {
                     0 => "not a play".to_owned(),
                     1..4 => format!("{} k{}", START + index as i64 * 300 - 240_000.min(index as i64 * 300), below(40)),
-                    _ => format!("{} k{}", START + index as i64 * 300 - below(4000).min(index as u64) as i64, below(5) * below(9)),
+                    _ => format!(
+                        "{} k{}",
+                        START + index as i64 * 300 - below(4000).min(index as u64) as i64,
+                        below(5) * below(9)
+                    ),
                 })
                 .collect::<Vec<String>>()
         };
@@ -101,7 +105,16 @@ impl SourceReader for Reading {
                 let (value, next_offset) = (Some(value.as_bytes()), *offset + 1);
                 let headers: &dyn Fn() -> Vec<stream::Header> = &Vec::new;
                 let offset = std::mem::replace(offset, next_offset);
-                into.record(&RawRecord { partition, offset, next_offset, timestamp: None, append_time: false, key: None, value, headers });
+                into.record(&RawRecord {
+                    partition,
+                    offset,
+                    next_offset,
+                    timestamp: None,
+                    append_time: false,
+                    key: None,
+                    value,
+                    headers,
+                });
             }
         }
         if !any {
