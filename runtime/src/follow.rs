@@ -140,6 +140,10 @@ impl Desk {
             if due.wants.rankings_every.is_some() {
                 due.changed.rankings.extend(&changed.rankings);
                 due.changed.closed |= changed.closed;
+                if commit.last && due.wants.refresh_every.is_some() {
+                    // Left as of the last epoch, as the next start would show them.
+                    due.changed.rankings.extend(self.room.live());
+                }
             }
             if due.wants.dead_letters {
                 due.dead_letters

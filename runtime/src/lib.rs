@@ -2,7 +2,7 @@
 //!
 //! In the order of an epoch's life: `ticker` (when it closes), `reader_thread` and `read` (its records), `commit`,
 //! `committer` and `commit_thread` (its record in the `journal`), `board_room`, `follow` and `follower_thread` (what
-//! others see of it). `start` decides whether a job may begin; `run` puts everything together.
+//! others see of it). `start` decides whether a job may begin; `run` puts everything together, and `running` is what it becomes.
 
 pub mod journal;
 
@@ -19,6 +19,7 @@ mod pipeline;
 mod read;
 mod reader_thread;
 mod run;
+mod running;
 mod share;
 mod silence;
 mod start;
@@ -33,6 +34,7 @@ pub use lag::{Lag, Places};
 pub use observe::RunTotals;
 pub use pipeline::Pipeline;
 pub use read::Input;
-pub use run::{Begun, Event, NewIntake, Plan, Running, Stop};
+pub use run::{NewIntake, Plan};
+pub use running::{Begun, Event, Running, Stop};
 pub use share::BusySeconds;
 pub use storage::{Storage, local};

@@ -9,23 +9,24 @@ use crate::follow::FollowDesk;
 use crate::follower_thread::{FollowerThread, Taken};
 use crate::journal::{Genesis, Journal, JournalSettings, LoadFrom, Recovered, Standing, StartOffset, Started, Writer};
 use crate::lag::Lag;
-use crate::observe::{Observer, RunTotals};
+use crate::observe::Observer;
 use crate::pipeline::{Pipeline, WorkerKit};
 use crate::read::Feed;
 use crate::reader_thread::ReaderThread;
+use crate::running::{Begun, Event, Running};
 use crate::share::{self, BusySeconds};
 use crate::start;
 use crate::storage::Storage;
 use crate::ticker::Ticker;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use stream::{
-    Assignment, Claim, Clock, Commit, Fault, Follower, Generation, Intake, PartitionInfo, PartitionPosition,
-    PartitionState, Progress, Reader, Sequence, Source,
+    Assignment, Claim, Clock, Fault, Follower, Generation, Intake, PartitionInfo, PartitionPosition, PartitionState,
+    Progress, Reader, Sequence, Source,
 };
 
 /// Makes what a reader does with its records, from the reader's index and its partitions.
@@ -63,53 +64,6 @@ pub struct Plan {
     pub start_deadline: Duration,
     /// The clocks.
     pub clock: Arc<dyn Clock>,
-}
-
-/// A running job. Dropping it does not stop it.
-pub struct Running {
-    /// Lag by partition.
-    pub lag: Arc<Lag>,
-    /// Where it began.
-    pub begun: Begun,
-    totals: Arc<Mutex<RunTotals>>,
-    busy: Arc<Mutex<BusySeconds>>,
-    ticker: Arc<Ticker>,
-    events: Receiver<Event>,
-    over: Arc<AtomicBool>,
-    wakes: Vec<Arc<OnceLock<timely::scheduling::SyncActivator>>>,
-    guards: Option<timely::communication::WorkerGuards<()>>,
-}
-
-/// What a start found.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Begun {
-    /// Our generation.
-    pub generation: Generation,
-    /// The last epoch before us.
-    pub sequence: Sequence,
-    /// The journal was empty.
-    pub fresh: bool,
-    /// Records accounted for before us.
-    pub consumed: u64,
-}
-
-/// How a run goes on.
-pub enum Event {
-    /// The last epoch is committed and every follower has it.
-    Drained(Arc<Commit>),
-    /// Something failed; the process must end, without unwinding the dataflow.
-    Failed(Fault),
-}
-
-/// A handle with which a signal handler ends a run.
-#[derive(Clone)]
-pub struct Stop(Arc<Ticker>);
-
-impl Stop {
-    /// Stop reading, commit, flush; [`Event::Drained`] follows.
-    pub fn drain(&self) {
-        self.0.stop();
-    }
 }
 
 impl Plan {
@@ -409,47 +363,6 @@ impl Plan {
             Ok(())
         })?;
         Ok(Running { lag, begun, totals, busy, ticker, events, over, wakes, guards: Some(guards) })
-    }
-}
-
-impl Running {
-    /// A handle to end it.
-    pub fn stop(&self) -> Stop {
-        Stop(self.ticker.clone())
-    }
-
-    /// What this run has committed so far.
-    pub fn totals(&self) -> RunTotals {
-        self.totals.lock().expect("nobody panics while holding the totals").clone()
-    }
-
-    /// How long the workers were busy so far, and with what.
-    pub fn busy(&self) -> BusySeconds {
-        self.busy.lock().expect("nobody panics while holding the sums").clone()
-    }
-
-    /// Wait for the next event, at most `wait`.
-    pub fn wait(&self, wait: Duration) -> Option<Event> {
-        self.events.recv_timeout(wait).ok()
-    }
-
-    /// After [`Event::Drained`]: let the dataflow finish and join its workers.
-    pub fn finish(mut self) {
-        self.over.store(true, Ordering::Release);
-        for wake in self.wakes.iter().filter_map(|wake| wake.get()) {
-            // Workers that are already gone need no waking.
-            let _ = wake.activate();
-        }
-        drop(self.guards.take());
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Joining workers of a run that failed would wait for ever: the process ends instead.
-        if let Some(guards) = self.guards.take() {
-            std::mem::forget(guards);
-        }
     }
 }
 

@@ -11,6 +11,7 @@ mod idle;
 mod kills;
 mod moments;
 mod same_answer;
+mod second_run;
 mod two_million;
 
 /// What an answer is made of, without what may differ from run to run: epochs, generations, when it was written, whose it is.

@@ -11,7 +11,8 @@ use gate::Gate;
 use operators::{CountInWindows, IntakeSettings, RankUnion, RecordIntake, WindowStore};
 use script::{Expected, Plays, START, Script, recount};
 use std::collections::BTreeSet;
-use stream::{EventTime, SystemClock, TimeRules, Wants, WindowKind, Windows, Zone};
+use std::sync::atomic::Ordering;
+use stream::{Commit, EventTime, SystemClock, TimeRules, Wants, WindowKind, Windows, Zone};
 
 const K: usize = 5;
 /// Milliseconds.

@@ -215,9 +215,12 @@ const UPSERT: &str = "INSERT INTO {counts} (window_start, {key}, {events}) VALUE
     ON CONFLICT (window_start, {key}) DO UPDATE SET {events} = excluded.{events} WHERE {events} <> excluded.{events}";
 const UPSERT_ALL_TIME: &str = "INSERT INTO {counts} ({key}, {events}) VALUES (?1, ?2)
     ON CONFLICT ({key}) DO UPDATE SET {events} = excluded.{events} WHERE {events} <> excluded.{events}";
-const UPSERT_STATUS: &str = "INSERT INTO {status} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+/// `epoch` says when a row last changed: what a restart says again leaves it alone.
+const UPSERT_STATUS: &str = "INSERT INTO {status} AS stored VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
     ON CONFLICT (\"window\", window_start) DO UPDATE SET window_end = excluded.window_end, state = excluded.state,
-    {events} = excluded.{events}, {keys} = excluded.{keys}, late = excluded.late, epoch = excluded.epoch";
+    {events} = excluded.{events}, {keys} = excluded.{keys}, late = excluded.late, epoch = excluded.epoch
+    WHERE stored.window_end <> excluded.window_end OR stored.state <> excluded.state
+    OR stored.{events} <> excluded.{events} OR stored.{keys} <> excluded.{keys} OR stored.late <> excluded.late";
 const UPSERT_LEDGER: &str = "INSERT INTO {ledger} VALUES (?1, ?2, ?3, ?4)
     ON CONFLICT (partition) DO UPDATE SET consumed = excluded.consumed, counted = excluded.counted,
     dead_lettered = excluded.dead_lettered";
