@@ -219,11 +219,11 @@ fn without_effect(read: &mut Reader<'_>) -> Vec<&'static str> {
 fn name(read: &mut Reader<'_>, key: &str) -> String {
     let text = read.required(key);
     let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if text.len() > 100 || !text.chars().all(good) {
+    if text.len() > 100 || !text.chars().all(good) || text.starts_with('.') {
         read.reject(
             key,
             "it is used in keys, file names and transactional ids",
-            "use letters, digits, '-', '_' and '.', at most 100 of them",
+            "use letters, digits, '-', '_' and '.', not beginning with '.', at most 100 of them",
         );
     }
     text

@@ -186,7 +186,7 @@ impl BoardRoom {
         }
     }
 
-    /// Windows that have left the workers need no ranking; windows beyond retention no totals.
+    /// Windows that have left the workers need no ranking; windows without one that are beyond retention no totals.
     fn forget(&mut self) {
         let BoardRoom { rules, evicted, rankings, .. } = self;
         if let Some(evicted) = evicted {
@@ -197,11 +197,16 @@ impl BoardRoom {
         }
         for kind in 0..self.rules.windows.len() as KindIndex {
             let first = WindowId { kind, start: EventTime::MIN };
-            while let Some((id, _)) = self.totals.range(first..).next() {
-                let id = *id;
-                if id.kind != kind || !self.is_expired(&self.rules.windows.find(id)) {
-                    break;
-                }
+            let expired = |id: &WindowId| id.kind == kind && self.is_expired(&self.rules.windows.find(*id));
+            // A ranking in memory may still owe its last board: every window that had an event gets one, however old.
+            let gone: Vec<WindowId> = self
+                .totals
+                .range(first..)
+                .map(|(id, _)| *id)
+                .take_while(expired)
+                .filter(|id| !self.rankings.contains_key(id))
+                .collect();
+            for id in gone {
                 self.totals.remove(&id);
                 self.unfinished.remove(&id);
             }
@@ -215,7 +220,7 @@ impl BoardRoom {
         }
     }
 
-    /// The ranking of a window, if it is in memory and within retention.
+    /// The ranking of a window, if it is in memory.
     pub fn ranking(&self, id: WindowId) -> Option<Ranking> {
         let entries = self.rankings.get(&id)?;
         let window = self.rules.windows.find(id);

@@ -112,10 +112,14 @@ impl Committer {
     /// run that is stopped before its end leaves nobody out. Whether anybody was.
     fn leave_out(&mut self) -> bool {
         let Some(until) = &self.until else { return false };
+        let is_read =
+            |(name, state): (&Arc<str>, &PartitionState)| until.get(name).is_some_and(|end| state.next_offset >= *end);
+        if !self.partitions.iter().all(is_read) {
+            return false;
+        }
         let mut left = false;
-        for (name, state) in &mut self.partitions {
-            let is_read = until.get(name).is_some_and(|end| state.next_offset >= *end);
-            if state.active && state.watermark.is_none() && is_read {
+        for state in self.partitions.values_mut() {
+            if state.active && state.watermark.is_none() {
                 state.active = false;
                 left = true;
             }

@@ -190,19 +190,28 @@ fn totals_go_with_retention_counted_back_from_the_watermark() {
     room.advance(&commit(Some(0), &[]), EpochChanges { windows: vec![added(hour(0), 1, 1)], ranked: vec![] });
     room.advance(&commit(Some(6 * MINUTE - 1), &[]), EpochChanges::default());
     assert_eq!(room.everything().statuses, ids([minute(0), hour(0)]));
-    room.advance(&commit(Some(6 * MINUTE), &[(minute(0), 9)]), EpochChanges::default());
+    room.advance(&commit(Some(6 * MINUTE), &[]), EpochChanges::default());
+    assert_eq!(room.everything().statuses, ids([minute(0), hour(0)]), "its board may not be out yet");
+    let evicted = EpochChanges { windows: vec![WindowChange::Evicted(at(6 * MINUTE))], ranked: vec![] };
+    room.advance(&commit(Some(6 * MINUTE), &[(minute(0), 9)]), evicted);
     assert_eq!(room.everything().statuses, ids([hour(0)]), "also with a late record in the same epoch");
     let changed = room.advance(&commit(Some(6 * MINUTE), &[(minute(0), 9)]), EpochChanges::default());
     assert_eq!(changed, ChangedWindows::default(), "what is beyond retention does not come back");
     assert_eq!(pointers(&room), (Some(0), Some(0)), "pointers stay");
 }
 
+/// Contract, "Redis": every window that had an event gets its board, when catching up too, whatever its age.
 #[test]
-fn a_window_beyond_retention_is_shown_neither_as_status_nor_as_an_empty_board() {
+fn a_window_that_is_beyond_retention_at_once_still_gets_its_board() {
     let mut room = room();
     let changed = count(&mut room, Some(10 * MINUTE), 0);
-    assert!(room.statuses(&changed.statuses).is_empty());
-    assert!(room.rankings(&changed.rankings).is_empty());
+    let boards = room.rankings(&changed.rankings);
+    assert_eq!(boards.len(), 1);
+    assert_eq!((boards[0].id(), boards[0].state), (minute(0).id(), WindowState::Final));
+    assert!(boards[0].totals.events > 0 && !boards[0].entries.is_empty());
+    let evicted = EpochChanges { windows: vec![WindowChange::Evicted(at(10 * MINUTE))], ranked: vec![] };
+    let changed = room.advance(&commit(Some(10 * MINUTE), &[]), evicted);
+    assert!(room.rankings(&changed.rankings).is_empty() && room.everything().statuses.is_empty());
 }
 
 /// Hole 21 of the protocol: what leaves memory looks like a thousand entries that left.
