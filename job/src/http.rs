@@ -20,7 +20,9 @@ pub fn record() -> Result<PrometheusHandle, Fault> {
     let builder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BUCKETS)
         .map_err(|error| wrong(&error))?;
-    builder.install_recorder().map_err(|error| wrong(&error))
+    let handle = builder.install_recorder().map_err(|error| wrong(&error))?;
+    crate::metrics::describe();
+    Ok(handle)
 }
 
 /// `/livez`, `/readyz`, `/metrics`. Liveness never asks another service: an outage is not a reason to be killed.

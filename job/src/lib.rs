@@ -7,6 +7,7 @@ pub mod commands;
 pub mod endpoints;
 pub mod http;
 pub mod logging;
+pub mod metrics;
 pub mod settings;
 pub mod supervise;
 pub mod video_views;

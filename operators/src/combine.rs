@@ -2,13 +2,12 @@
 //! never a hot key downstream; the exchange carries rows, not records.
 
 use hashbrown::HashTable;
-use stream::{Assignment, DeltaBatch, DeltaRow, KeyArena, KeyGroup, LateMask, Minute, key_hash};
+use stream::{Assignment, DeltaBatch, DeltaRow, Key, KeyGroup, LateMask, Minute, key_hash};
 
 /// Combines until drained.
 #[derive(Default)]
 pub struct Combiner {
     table: HashTable<u32>,
-    keys: KeyArena,
     rows: Vec<DeltaRow>,
 }
 
@@ -24,17 +23,17 @@ impl Combiner {
             return;
         }
         let hash = key_hash(key);
-        let Combiner { table, keys, rows } = self;
+        let Combiner { table, rows } = self;
         let same = |row: &u32| {
             let row = &rows[*row as usize];
-            row.hash == hash && row.minute == minute && row.mask == mask && keys.get(row.key) == key
+            row.hash == hash && row.minute == minute && row.mask == mask && row.key.as_str() == key
         };
         let found = table.find(row_hash(hash, minute, mask), same).copied();
         if let Some(row) = found {
             rows[row as usize].n += n;
             return;
         }
-        let row = DeltaRow { hash, n, key: keys.push(key), minute, mask };
+        let row = DeltaRow { hash, n, key: Key::new(key), minute, mask };
         rows.push(row);
         let index = (rows.len() - 1) as u32;
         table.insert_unique(row_hash(hash, minute, mask), index, |row| {
@@ -57,20 +56,18 @@ impl Combiner {
     pub fn drain(&mut self, assignment: Assignment) -> Vec<DeltaBatch> {
         self.table.clear();
         let rows = std::mem::take(&mut self.rows);
-        let keys = std::mem::take(&mut self.keys);
         if rows.is_empty() {
             return Vec::new();
         }
         if assignment.workers() == 1 {
-            return vec![DeltaBatch { worker: 0, keys, rows }];
+            return vec![DeltaBatch { worker: 0, rows }];
         }
+        let share = rows.len() / assignment.workers();
         let mut batches: Vec<DeltaBatch> = (0..assignment.workers())
-            .map(|worker| DeltaBatch { worker: worker as u32, ..DeltaBatch::default() })
+            .map(|worker| DeltaBatch { worker: worker as u32, rows: Vec::with_capacity(share + share / 8) })
             .collect();
         for row in rows {
-            let batch = &mut batches[assignment.worker(KeyGroup::of_hash(row.hash))];
-            let key = batch.keys.push(keys.get(row.key));
-            batch.rows.push(DeltaRow { key, ..row });
+            batches[assignment.worker(KeyGroup::of_hash(row.hash))].rows.push(row);
         }
         batches.retain(|batch| !batch.rows.is_empty());
         batches
@@ -98,9 +95,9 @@ mod tests {
             let mut got = BTreeMap::new();
             for batch in combiner.drain(assignment) {
                 for row in &batch.rows {
-                    let key = batch.keys.get(row.key);
-                    assert_eq!(assignment.worker(KeyGroup::of(key)), batch.worker as usize);
-                    *got.entry((key.to_owned(), row.minute, row.mask)).or_insert(0) += row.n;
+                    let key = row.key.as_str().to_owned();
+                    assert_eq!(assignment.worker(KeyGroup::of(&key)), batch.worker as usize);
+                    *got.entry((key, row.minute, row.mask)).or_insert(0) += row.n;
                 }
             }
             assert_eq!(got, expected);

@@ -2,7 +2,7 @@
 //! never renumbered.
 
 use hashbrown::HashTable;
-use stream::{KEY_GROUPS, KeyArena, KeyGroup, key_hash};
+use stream::{KEY_GROUPS, Key, KeyGroup, key_hash};
 
 /// Index of a key within one worker.
 pub(crate) type Slot = u32;
@@ -10,51 +10,39 @@ pub(crate) type Slot = u32;
 /// All keys a worker has seen.
 pub(crate) struct Dictionary {
     table: HashTable<Slot>,
-    keys: KeyArena,
-    groups: Vec<u16>,
-    locals: Vec<u32>,
+    /// With the local id. Beside the key itself, since whoever finds a key needs it next.
+    keys: Vec<(Key, u32)>,
     next_local: Vec<u32>,
 }
 
 impl Default for Dictionary {
     fn default() -> Self {
-        Dictionary {
-            table: HashTable::new(),
-            keys: KeyArena::default(),
-            groups: Vec::new(),
-            locals: Vec::new(),
-            next_local: vec![0; usize::from(KEY_GROUPS)],
-        }
+        Dictionary { table: HashTable::new(), keys: Vec::new(), next_local: vec![0; usize::from(KEY_GROUPS)] }
     }
 }
 
 impl Dictionary {
     /// The slot of a key, and whether it is new.
     pub(crate) fn intern(&mut self, key: &str, hash: u64) -> (Slot, bool) {
-        if let Some(slot) = self.table.find(hash, |slot| self.keys.get(*slot) == key) {
+        if let Some(slot) = self.table.find(hash, |slot| self.keys[*slot as usize].0.as_str() == key) {
             return (*slot, false);
         }
-        let slot = self.keys.push(key);
+        let slot = Slot::try_from(self.keys.len()).expect("a worker has fewer than four thousand million keys");
         let group = KeyGroup::of_hash(hash).0;
         let local = &mut self.next_local[usize::from(group)];
-        self.groups.push(group);
-        self.locals.push(*local);
+        self.keys.push((Key::new(key), *local));
         *local += 1;
         let keys = &self.keys;
-        self.table.insert_unique(hash, slot, |slot| key_hash(keys.get(*slot)));
+        self.table.insert_unique(hash, slot, |slot| key_hash(keys[*slot as usize].0.as_str()));
         (slot, true)
     }
 
-    pub(crate) fn key(&self, slot: Slot) -> &str {
-        self.keys.get(slot)
-    }
-
-    pub(crate) fn group(&self, slot: Slot) -> u16 {
-        self.groups[slot as usize]
+    pub(crate) fn key(&self, slot: Slot) -> &Key {
+        &self.keys[slot as usize].0
     }
 
     pub(crate) fn local(&self, slot: Slot) -> u32 {
-        self.locals[slot as usize]
+        self.keys[slot as usize].1
     }
 
     pub(crate) fn len(&self) -> usize {

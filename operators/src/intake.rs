@@ -33,11 +33,14 @@ pub struct RecordIntake<D> {
     dead_letters: Vec<DeadLetter>,
     late: BTreeMap<WindowId, u64>,
     records: u64,
+    /// The wall clock when last looked at.
+    now: EventTime,
 }
 
 struct Partition {
     judge: PartitionJudge,
     report: PartitionReport,
+    last: LastRecord,
     changed: bool,
     held: Vec<HeldRecord>,
     /// Where reading stands, held records included.
@@ -76,6 +79,7 @@ impl<D: Decode> RecordIntake<D> {
                 waiting: false,
                 finished: false,
             },
+            last: LastRecord::default(),
             changed: false,
             held: Vec::new(),
             position: state.next_offset,
@@ -90,18 +94,19 @@ impl<D: Decode> RecordIntake<D> {
             dead_letters: Vec::new(),
             late: BTreeMap::new(),
             records: 0,
+            now: EventTime::MIN,
         }
     }
 
     fn judge(&mut self, record: &RawRecord<'_>) {
-        let RecordIntake { decoder, settings, assigner, partitions, combiner, dead_letters, late, .. } = self;
+        let RecordIntake { decoder, settings, assigner, partitions, combiner, dead_letters, late, now, .. } = self;
         let partition = &mut partitions[record.partition];
         partition.changed = true;
         partition.report.next_offset = record.next_offset;
-        partition.report.fingerprint = fingerprint(record);
+        partition.last.keep(record);
         partition.report.consumed += 1;
         let event = decoder.decode(record.value).and_then(|event| {
-            let at = event_time(event.time, record, settings)?;
+            let at = event_time(event.time, record, settings, now)?;
             Ok((event, at))
         });
         match event {
@@ -137,6 +142,7 @@ fn event_time(
     own: Option<EventTime>,
     record: &RawRecord<'_>,
     settings: &IntakeSettings,
+    now: &mut EventTime,
 ) -> Result<EventTime, Rejection> {
     let at = match own {
         Some(at) => at,
@@ -152,7 +158,13 @@ fn event_time(
     };
     let reference = match record.timestamp {
         Some(millis) if record.append_time && millis >= 0 => EventTime::from_millis(millis),
-        _ => EventTime::from_millis(settings.clock.now().0),
+        _ => {
+            // Time goes on: what was not in the future at the last look is not now.
+            if at > now.plus(settings.rules.max_future_skew) {
+                *now = EventTime::from_millis(settings.clock.now().0);
+            }
+            *now
+        }
     };
     if at > reference.plus(settings.rules.max_future_skew) {
         let detail = format!("{at} is more than {:?} after {reference}", settings.rules.max_future_skew);
@@ -161,12 +173,34 @@ fn event_time(
     Ok(at)
 }
 
-/// XXH3 of what makes a record itself, so that a log refilled after truncation is recognised.
-fn fingerprint(record: &RawRecord<'_>) -> u64 {
-    let parts = [record.key.unwrap_or_default(), record.value.unwrap_or_default()];
-    let mut hash = stream::fingerprint(&record.offset.to_le_bytes(), 0);
-    hash = stream::fingerprint(&record.timestamp.unwrap_or(-1).to_le_bytes(), hash);
-    parts.iter().fold(hash, |hash, part| stream::fingerprint(part, hash))
+/// What makes the last judged record itself, kept so that only one record of an epoch is hashed.
+#[derive(Default)]
+struct LastRecord {
+    is_new: bool,
+    offset: i64,
+    timestamp: i64,
+    key: Vec<u8>,
+    value: Vec<u8>,
+}
+
+impl LastRecord {
+    fn keep(&mut self, record: &RawRecord<'_>) {
+        self.is_new = true;
+        self.offset = record.offset;
+        self.timestamp = record.timestamp.unwrap_or(-1);
+        self.key.clear();
+        self.key.extend_from_slice(record.key.unwrap_or_default());
+        self.value.clear();
+        self.value.extend_from_slice(record.value.unwrap_or_default());
+    }
+
+    /// XXH3 of the record, if there is a new one, so that a log refilled after truncation is recognised.
+    fn fingerprint(&mut self) -> Option<u64> {
+        let hash = stream::fingerprint(&self.offset.to_le_bytes(), 0);
+        let hash = stream::fingerprint(&self.timestamp.to_le_bytes(), hash);
+        let hash = [&self.key, &self.value].iter().fold(hash, |hash, part| stream::fingerprint(part, hash));
+        std::mem::take(&mut self.is_new).then_some(hash)
+    }
 }
 
 impl<D: Decode> RecordSink for RecordIntake<D> {
@@ -213,6 +247,9 @@ impl<D: Decode> Intake for RecordIntake<D> {
         let mut reports = Vec::new();
         for partition in &mut self.partitions {
             partition.report.watermark = partition.judge.watermark;
+            if let Some(fingerprint) = partition.last.fingerprint() {
+                partition.report.fingerprint = fingerprint;
+            }
             partition.report.waiting = !partition.held.is_empty();
             if partition.changed || partition.report.idle || partition.report.waiting {
                 reports.push(partition.report.clone());

@@ -4,10 +4,14 @@
 use crate::dictionary::Slot;
 use std::cmp::Reverse;
 
-/// Candidates of one window: at most K, best first (count descending, then key ascending, bytewise).
+/// Candidates of one window: the K best (count descending, then key ascending, bytewise), in no order of merit: only the
+/// union of all workers' is ranked.
 #[derive(Clone, Debug, Default)]
 pub struct TopK {
-    members: Vec<(u64, Slot)>,
+    /// By slot.
+    members: Vec<(Slot, u64)>,
+    /// The least count of a full list: what a key must reach to be looked at. 0 while there is room.
+    threshold: u64,
     changed: Vec<Slot>,
 }
 
@@ -22,8 +26,8 @@ pub(crate) struct MemberChange {
 impl TopK {
     /// Note a key's new count; keys below the threshold are not looked at again.
     #[inline]
-    pub(crate) fn touch(&mut self, slot: Slot, count: u64, k: usize) {
-        if self.members.len() < k || count >= self.members[k - 1].0 {
+    pub(crate) fn touch(&mut self, slot: Slot, count: u64) {
+        if count >= self.threshold {
             self.changed.push(slot);
         }
     }
@@ -33,45 +37,54 @@ impl TopK {
         self.changed.len()
     }
 
-    /// Present candidates, best first.
-    pub(crate) fn members(&self) -> &[(u64, Slot)] {
+    /// Present candidates, by slot.
+    pub(crate) fn members(&self) -> &[(Slot, u64)] {
         &self.members
     }
 
-    /// Re-rank the noted keys among the members and say what changed.
+    /// Choose anew among the members and the noted keys, and say what changed.
     pub(crate) fn update<'a>(
         &mut self,
         k: usize,
         count: impl Fn(Slot) -> u64,
         key: impl Fn(Slot) -> &'a str,
     ) -> Vec<MemberChange> {
-        self.changed.sort_unstable();
-        self.changed.dedup();
-        let changed = std::mem::take(&mut self.changed);
-        let before = std::mem::take(&mut self.members);
-        let mut after: Vec<(u64, Slot)> =
-            before.iter().copied().filter(|(_, slot)| changed.binary_search(slot).is_err()).collect();
-        after.extend(changed.iter().map(|slot| (count(*slot), *slot)));
-        let order =
-            |a: &(u64, Slot), b: &(u64, Slot)| Reverse(a.0).cmp(&Reverse(b.0)).then_with(|| key(a.1).cmp(key(b.1)));
-        if after.len() > k {
-            after.select_nth_unstable_by(k, order);
-            after.truncate(k);
-        }
-        after.sort_unstable_by(order);
-        let changes = difference(&before, &after);
-        self.members = after;
-        changes
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.sort_unstable();
+        changed.dedup();
+        let mut after: Vec<(Slot, u64)> =
+            self.members.iter().copied().filter(|(slot, _)| changed.binary_search(slot).is_err()).collect();
+        after.extend(changed.iter().map(|slot| (*slot, count(*slot))));
+        keep_best(&mut after, k, key);
+        after.sort_unstable();
+        self.threshold = match after.len() < k {
+            true => 0,
+            false => after.iter().map(|(_, count)| *count).min().unwrap_or(0),
+        };
+        let before = std::mem::replace(&mut self.members, after);
+        difference(&before, &self.members)
     }
 }
 
-fn difference(before: &[(u64, Slot)], after: &[(u64, Slot)]) -> Vec<MemberChange> {
-    let by_slot = |members: &[(u64, Slot)]| {
-        let mut members: Vec<(Slot, u64)> = members.iter().map(|(count, slot)| (*slot, *count)).collect();
-        members.sort_unstable();
-        members
-    };
-    let (before, after) = (by_slot(before), by_slot(after));
+/// Leave the `k` best. Counts decide first; keys, which lie far apart in memory, are read only where counts tie at the
+/// boundary.
+fn keep_best<'a>(entries: &mut Vec<(Slot, u64)>, k: usize, key: impl Fn(Slot) -> &'a str) {
+    if entries.len() <= k {
+        return;
+    }
+    let (_, (_, boundary), _) = entries.select_nth_unstable_by_key(k - 1, |(_, count)| Reverse(*count));
+    let boundary = *boundary;
+    entries.retain(|(_, count)| *count >= boundary);
+    if entries.len() > k {
+        entries.sort_unstable_by_key(|(_, count)| Reverse(*count));
+        let above = entries.partition_point(|(_, count)| *count > boundary);
+        entries[above..].select_nth_unstable_by(k - 1 - above, |a, b| key(a.0).cmp(key(b.0)));
+        entries.truncate(k);
+    }
+}
+
+/// What differs between two lists that are ordered by slot.
+fn difference(before: &[(Slot, u64)], after: &[(Slot, u64)]) -> Vec<MemberChange> {
     let (mut left, mut right) = (before.iter().peekable(), after.iter().peekable());
     let mut changes = Vec::new();
     loop {
@@ -105,31 +118,32 @@ mod tests {
         for k in [1, 2, 10, 299, 1000] {
             let mut counts = vec![0u64; keys.len()];
             let mut top = TopK::default();
-            let mut shown: Vec<(u64, Slot)> = Vec::new();
+            let mut shown: Vec<(Slot, u64)> = Vec::new();
             let mut random = 7u64;
             for _ in 0..200 {
                 for _ in 0..40 {
                     random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                     let slot = ((random >> 33) % 300) as u32;
                     counts[slot as usize] += (random >> 60) + 1;
-                    top.touch(slot, counts[slot as usize], k);
+                    top.touch(slot, counts[slot as usize]);
                 }
                 for change in top.update(k, |slot| counts[slot as usize], |slot| &keys[slot as usize]) {
                     if let Some(old) = change.before {
-                        shown.retain(|member| *member != (old, change.slot));
+                        shown.retain(|member| *member != (change.slot, old));
                     }
-                    shown.extend(change.after.map(|new| (new, change.slot)));
+                    shown.extend(change.after.map(|new| (change.slot, new)));
                 }
-                let mut all: Vec<(u64, Slot)> = (0..300)
+                let mut all: Vec<(Slot, u64)> = (0..300)
                     .filter(|slot| counts[*slot as usize] > 0)
-                    .map(|slot| (counts[slot as usize], slot))
+                    .map(|slot| (slot, counts[slot as usize]))
                     .collect();
-                let order = |a: &(u64, Slot), b: &(u64, Slot)| {
-                    Reverse(a.0).cmp(&Reverse(b.0)).then_with(|| keys[a.1 as usize].cmp(&keys[b.1 as usize]))
+                let order = |a: &(Slot, u64), b: &(Slot, u64)| {
+                    Reverse(a.1).cmp(&Reverse(b.1)).then_with(|| keys[a.0 as usize].cmp(&keys[b.0 as usize]))
                 };
                 all.sort_by(order);
                 all.truncate(k);
-                shown.sort_by(order);
+                all.sort_unstable();
+                shown.sort_unstable();
                 assert_eq!(shown, all);
                 assert_eq!(top.members(), all);
             }

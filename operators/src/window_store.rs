@@ -7,30 +7,43 @@ use crate::panes::{PaneNumber, Panes};
 use hashbrown::HashMap;
 use std::time::Duration;
 use stream::{
-    Assigner, DeltaBatch, Epoch, EventTime, GroupState, Key, KeyArena, KindIndex, Part, PartRow, RowBlock, Window,
-    WindowId, WindowState, Windows,
+    Assigner, DeltaBatch, Epoch, EventTime, GroupState, Key, KeyArena, KeyGroup, KindIndex, Minute, Part, PartRow,
+    RowBlock, Window, WindowId, WindowState, Windows,
 };
 
 /// Counts, candidates and dirty rows of the key groups one worker owns.
 pub struct WindowStore {
     worker: u32,
     k: usize,
+    kinds: KindIndex,
     /// Somebody takes rows; else none are noted.
     rows_wanted: bool,
     allowed_lateness: Duration,
     assigner: Assigner,
     dictionary: Dictionary,
     panes: Panes,
-    numbers: HashMap<WindowId, PaneNumber>,
-    windows: HashMap<PaneNumber, Live>,
-    /// The pane last used of each kind: consecutive rows mostly fall into the same windows.
-    last: Vec<Option<(Window, PaneNumber)>>,
+    places: HashMap<WindowId, Place>,
+    windows: Vec<Live>,
+    /// Of windows that are gone.
+    free: Vec<usize>,
+    /// Where the windows of the last row's minute are, by kind: consecutive rows mostly fall into the same ones.
+    last: (Minute, [Option<Place>; 8]),
     /// Windows final under this watermark are gone; a delta for one is our own bug.
     evicted: Option<EventTime>,
 }
 
-#[derive(Default)]
+/// Where a live window is kept.
+#[derive(Clone, Copy)]
+struct Place {
+    number: PaneNumber,
+    /// In `windows`.
+    live: usize,
+}
+
+/// What is kept of a window beside its pane.
 struct Live {
+    window: Window,
+    number: PaneNumber,
     top: TopK,
     events: u64,
     keys: u64,
@@ -67,14 +80,16 @@ impl WindowStore {
         WindowStore {
             worker: worker as u32,
             k,
+            kinds: windows.len() as KindIndex,
             rows_wanted,
             allowed_lateness,
             assigner: windows.assigner(),
             dictionary: Dictionary::default(),
             panes: Panes::new(windows.len()),
-            numbers: HashMap::new(),
-            windows: HashMap::new(),
-            last: vec![None; windows.len()],
+            places: HashMap::new(),
+            windows: Vec::new(),
+            free: Vec::new(),
+            last: (Minute(0), [None; 8]),
             evicted: None,
         }
     }
@@ -85,11 +100,11 @@ impl WindowStore {
             let slots: Vec<Slot> = group.keys.iter().map(|key| self.intern(key, stream::key_hash(key)).0).collect();
             for cell in &group.panes {
                 let window = self.assigner.windows().find(WindowId { kind: cell.kind, start: cell.start });
-                let number = self.pane_number(window);
+                let place = self.place(window);
                 let slot = slots[cell.local as usize];
-                let added = self.panes.add(cell.kind, slot, number, cell.count, cell.dirty && self.rows_wanted);
+                let added = self.panes.add(cell.kind, slot, place.number, cell.count, cell.dirty && self.rows_wanted);
                 assert!(added.is_new, "a recovered pane is given once");
-                self.windows.get_mut(&number).expect("the window is live").top.touch(slot, cell.count, self.k);
+                self.windows[place.live].top.touch(slot, cell.count);
             }
             // Keep the noted keys few while millions of panes are loaded; what changed is told at the next apply.
             self.settle(1 << 16);
@@ -98,21 +113,21 @@ impl WindowStore {
     }
 
     fn settle(&mut self, above: usize) {
-        for (number, live) in &mut self.windows {
-            if live.top.noted() > above {
-                let kind = self.panes.pane(*number).window.kind;
-                live.top.update(self.k, |slot| self.panes.count(kind, slot, *number), |slot| self.dictionary.key(slot));
+        for Live { window, number, top, .. } in &mut self.windows {
+            if top.noted() > above {
+                let count = |slot| self.panes.count(window.kind, slot, *number);
+                top.update(self.k, count, |slot| self.dictionary.key(slot).as_str());
             }
         }
     }
 
     /// Every present candidate as arriving: what a fresh ranking must be told after [`WindowStore::load`].
     pub fn candidates(&self) -> Vec<CandidateChange> {
-        let of_window = |(number, live): (&PaneNumber, &Live)| {
-            let window = self.panes.pane(*number).window.id();
-            let change = |(count, slot): &(u64, Slot)| CandidateChange {
+        let of_window = |live: &Live| {
+            let window = live.window.id();
+            let change = |(slot, count): &(Slot, u64)| CandidateChange {
                 window,
-                key: Key::new(self.dictionary.key(*slot)),
+                key: self.dictionary.key(*slot).clone(),
                 count: *count,
                 change: 1,
             };
@@ -129,26 +144,41 @@ impl WindowStore {
         (slot, is_new)
     }
 
-    fn pane_number(&mut self, window: Window) -> PaneNumber {
-        let kind = usize::from(window.kind);
-        if let Some((last, number)) = self.last[kind]
-            && last == window
-        {
-            return number;
+    fn place(&mut self, window: Window) -> Place {
+        if let Some(place) = self.places.get(&window.id()) {
+            return *place;
         }
-        let number = match self.numbers.get(&window.id()) {
-            Some(number) => *number,
+        let gone = window.state(self.evicted, self.allowed_lateness) == WindowState::Final;
+        assert!(!gone, "bug: a count arrived for a final window that was evicted: {window:?}");
+        let number = self.panes.open(window);
+        let new = Live { window, number, top: TopK::default(), events: 0, keys: 0, touched: false };
+        let live = match self.free.pop() {
+            Some(live) => {
+                self.windows[live] = new;
+                live
+            }
             None => {
-                let gone = window.state(self.evicted, self.allowed_lateness) == WindowState::Final;
-                assert!(!gone, "bug: a count arrived for a final window that was evicted: {window:?}");
-                let number = self.panes.open(window);
-                self.numbers.insert(window.id(), number);
-                self.windows.insert(number, Live::default());
-                number
+                self.windows.push(new);
+                self.windows.len() - 1
             }
         };
-        self.last[kind] = Some((window, number));
-        number
+        self.places.insert(window.id(), Place { number, live });
+        Place { number, live }
+    }
+
+    /// Where a minute's window of a kind is.
+    #[inline]
+    fn place_of(&mut self, kind: KindIndex, minute: Minute) -> Place {
+        if self.last.0 != minute {
+            self.last = (minute, [None; 8]);
+        }
+        if let Some(place) = self.last.1[usize::from(kind)] {
+            return place;
+        }
+        let window = self.assigner.assign(kind, minute.start());
+        let place = self.place(window);
+        self.last.1[usize::from(kind)] = Some(place);
+        place
     }
 
     /// Apply all deltas of an epoch. Call once per epoch, in order, also without deltas.
@@ -158,38 +188,37 @@ impl WindowStore {
         let mut touched = Vec::new();
         for batch in batches {
             for row in &batch.rows {
-                let (slot, is_new) = self.intern(batch.keys.get(row.key), row.hash);
+                let (slot, is_new) = self.intern(row.key.as_str(), row.hash);
+                let (group, local) = (KeyGroup::of_hash(row.hash).0, self.dictionary.local(slot));
                 if is_new {
-                    new_slots.push(slot);
+                    new_slots.push((group, slot));
                 }
-                let (group, local) = (self.dictionary.group(slot), self.dictionary.local(slot));
                 rows.push(PartRow { group, local, dimension: 0, minute: row.minute, mask: row.mask, n: row.n });
-                for kind in (0..self.last.len() as KindIndex).filter(|kind| !row.mask.is_late(*kind)) {
-                    let window = self.assigner.assign(kind, row.minute.start());
-                    let number = self.pane_number(window);
-                    let added = self.panes.add(kind, slot, number, row.n, self.rows_wanted);
-                    let live = self.windows.get_mut(&number).expect("the window is live");
+                for kind in (0..self.kinds).filter(|kind| !row.mask.is_late(*kind)) {
+                    let place = self.place_of(kind, row.minute);
+                    let added = self.panes.add(kind, slot, place.number, row.n, self.rows_wanted);
+                    let live = &mut self.windows[place.live];
                     live.events += row.n;
                     live.keys += u64::from(added.is_new);
                     if !live.touched {
                         live.touched = true;
-                        touched.push(number);
+                        touched.push(place.live);
                     }
-                    live.top.touch(slot, added.count, self.k);
+                    live.top.touch(slot, added.count);
                 }
             }
         }
         let part = self.part(epoch, rows, new_slots);
         let (mut totals, mut candidates) = (Vec::new(), Vec::new());
-        for number in touched {
-            let window = self.panes.pane(number).window;
-            let live = self.windows.get_mut(&number).expect("the window is live");
+        for live in touched {
+            let live = &mut self.windows[live];
+            let (window, number) = (live.window, live.number);
             totals.push((window, std::mem::take(&mut live.events), std::mem::take(&mut live.keys)));
             live.touched = false;
             if live.top.noted() > 0 {
                 let count = |slot| self.panes.count(window.kind, slot, number);
-                for change in live.top.update(self.k, count, |slot| self.dictionary.key(slot)) {
-                    let key = Key::new(self.dictionary.key(change.slot));
+                for change in live.top.update(self.k, count, |slot| self.dictionary.key(slot).as_str()) {
+                    let key = self.dictionary.key(change.slot).clone();
                     let of = |count, change| CandidateChange { window: window.id(), key: key.clone(), count, change };
                     candidates.extend(change.before.map(|count| of(count, -1)));
                     candidates.extend(change.after.map(|count| of(count, 1)));
@@ -200,8 +229,12 @@ impl WindowStore {
         Applied { part, totals, candidates }
     }
 
-    fn part(&self, epoch: Epoch, mut rows: Vec<PartRow>, mut new_slots: Vec<Slot>) -> Part {
-        rows.sort_unstable();
+    fn part(&self, epoch: Epoch, mut rows: Vec<PartRow>, mut new_slots: Vec<(u16, Slot)>) -> Part {
+        rows.sort_unstable_by_key(|row| {
+            // One number to compare, in the order of the fields.
+            let place = u128::from(row.group) << 88 | u128::from(row.local) << 56 | u128::from(row.dimension) << 40;
+            place | u128::from(row.minute.0) << 8 | u128::from(row.mask.0)
+        });
         rows.dedup_by(|next, kept| {
             let same =
                 (next.group, next.local, next.minute, next.mask) == (kept.group, kept.local, kept.minute, kept.mask);
@@ -211,11 +244,11 @@ impl WindowStore {
             same
         });
         // Slots grow as local ids do, so within a group the order is that of the dictionary.
-        new_slots.sort_by_key(|slot| (self.dictionary.group(*slot), *slot));
+        new_slots.sort_unstable();
         let mut new_keys = KeyArena::default();
-        let new_key_groups = new_slots.iter().map(|slot| self.dictionary.group(*slot)).collect();
-        for slot in new_slots {
-            new_keys.push(self.dictionary.key(slot));
+        let new_key_groups = new_slots.iter().map(|(group, _)| *group).collect();
+        for (_, slot) in new_slots {
+            new_keys.push(self.dictionary.key(slot).as_str());
         }
         Part { epoch, worker: self.worker, new_keys, new_key_groups, rows }
     }
@@ -234,7 +267,7 @@ impl WindowStore {
             let mut keys = KeyArena::default();
             let counts = slots.iter().map(|slot| self.panes.count(window.kind, *slot, number)).collect();
             for slot in slots {
-                keys.push(self.dictionary.key(slot));
+                keys.push(self.dictionary.key(slot).as_str());
             }
             RowBlock { window, keys, counts }
         };
@@ -254,15 +287,16 @@ impl WindowStore {
         let gone: Vec<(PaneNumber, Window)> =
             self.panes.live().filter(is_gone).map(|(number, pane)| (number, pane.window)).collect();
         let mut leaving = Vec::new();
+        self.last = (Minute(0), [None; 8]);
         for (number, window) in gone {
             assert!(self.panes.pane(number).dirty.is_empty(), "bug: a window leaves before its rows were taken");
             self.panes.drop_pane(number);
-            self.numbers.remove(&window.id());
-            self.last[usize::from(window.kind)] = None;
-            let live = self.windows.remove(&number).expect("the window is live");
-            leaving.extend(live.top.members().iter().map(|(count, slot)| CandidateChange {
+            let place = self.places.remove(&window.id()).expect("the window is live");
+            self.free.push(place.live);
+            let top = std::mem::take(&mut self.windows[place.live].top);
+            leaving.extend(top.members().iter().map(|(slot, count)| CandidateChange {
                 window: window.id(),
-                key: Key::new(self.dictionary.key(*slot)),
+                key: self.dictionary.key(*slot).clone(),
                 count: *count,
                 change: -1,
             }));
@@ -277,7 +311,7 @@ impl WindowStore {
 
     /// Windows in memory.
     pub fn live_windows(&self) -> usize {
-        self.windows.len()
+        self.places.len()
     }
 }
 

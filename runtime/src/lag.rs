@@ -10,6 +10,8 @@ pub type Places = BTreeMap<Arc<str>, (i64, Option<i64>)>;
 #[derive(Default)]
 pub struct Lag {
     partitions: Mutex<Places>,
+    /// Where each partition stood when first told.
+    first: Mutex<BTreeMap<Arc<str>, i64>>,
 }
 
 impl Lag {
@@ -17,13 +19,23 @@ impl Lag {
         let mut partitions = self.partitions.lock().expect("nobody panics while holding the lag");
         match partitions.get_mut(partition) {
             Some(place) => *place = (position, end.or(place.1)),
-            None => drop(partitions.insert(partition.clone(), (position, end))),
+            None => {
+                partitions.insert(partition.clone(), (position, end));
+                let mut first = self.first.lock().expect("nobody panics while holding the lag");
+                first.insert(partition.clone(), position);
+            }
         }
     }
 
     /// A copy of all places.
     pub fn read(&self) -> Places {
         self.partitions.lock().expect("nobody panics while holding the lag").clone()
+    }
+
+    /// How far all readers have come since they were first heard of.
+    pub fn moved(&self) -> i64 {
+        let first = self.first.lock().expect("nobody panics while holding the lag").clone();
+        self.read().iter().map(|(name, (position, _))| position - first.get(name).unwrap_or(position)).sum()
     }
 
     /// Everything still to read, as far as known.

@@ -34,6 +34,8 @@ pub(crate) struct Observer {
     started: Duration,
     last_look: Duration,
     consumed_at_look: u64,
+    /// How far readers had come, in the source's unit.
+    moved_at_look: i64,
     holder: Option<(Arc<str>, &'static str)>,
     was_behind: bool,
 }
@@ -71,6 +73,7 @@ impl Observer {
             started: now,
             last_look: now,
             consumed_at_look: consumed,
+            moved_at_look: 0,
             holder: None,
             was_behind: false,
         }
@@ -125,8 +128,10 @@ impl Observer {
 
     fn look(&mut self, commit: &Commit, now: Duration) {
         let seconds = (now - self.last_look).as_secs_f64();
-        let rate = (self.consumed - self.consumed_at_look) as f64 / seconds;
-        (self.last_look, self.consumed_at_look) = (now, self.consumed);
+        let taken = self.consumed - self.consumed_at_look;
+        let moved = self.lag.moved();
+        let units = moved - self.moved_at_look;
+        (self.last_look, self.consumed_at_look, self.moved_at_look) = (now, self.consumed, moved);
         for (name, (position, end)) in self.lag.read() {
             let behind = end.map_or(0, |end| (end - position).max(0));
             metrics::gauge!("topk_source_lag", "partition" => name.to_string()).set(behind as f64);
@@ -144,7 +149,7 @@ impl Observer {
             metrics::gauge!("topk_watermark_lag_seconds").set(lag);
         }
         self.say_who_holds(commit);
-        self.say_how_far(rate, now);
+        self.say_how_far(taken as f64 / seconds, records_behind(self.lag.behind(), units, taken), now);
     }
 
     /// One line when a partition holds the job watermark back, and again only when the holder or the reason changes.
@@ -163,16 +168,25 @@ impl Observer {
         self.holder = now;
     }
 
-    fn say_how_far(&mut self, rate: f64, now: Duration) {
-        let behind = self.lag.behind();
+    /// `rate` in records per second, `behind` in records.
+    fn say_how_far(&mut self, rate: f64, behind: u64, now: Duration) {
         let is_behind = now > self.started && rate > 0.0 && behind as f64 / rate > WORTH_SAYING;
         if is_behind {
-            let eta = Duration::from_secs_f64((behind as f64 / rate).min(1e9));
+            let eta = Duration::from_secs((behind as f64 / rate).min(1e9) as u64);
             tracing::info!(behind, rate = rate as u64, caught_up_in = ?eta, "behind the source");
         } else if self.was_behind {
             tracing::info!("caught up with the source");
         }
         self.was_behind = is_behind;
+    }
+}
+
+/// Records still to read, where the source counts in `units` of its own (messages, bytes): as many to a unit as in what
+/// was read last.
+fn records_behind(units: u64, moved: i64, records: u64) -> u64 {
+    match moved > 0 {
+        true => (units as f64 * records as f64 / moved as f64).round() as u64,
+        false => units,
     }
 }
 
@@ -193,4 +207,16 @@ fn holder(commit: &Commit, rules: &TimeRules) -> Option<(Arc<str>, &'static str,
         let detail = format!("the watermark is held at {least} by this partition: its newest event is of {seen}, {gap:?} behind the foremost partition");
         (name.clone(), "behind the others", detail)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_behind_is_told_in_records_whatever_the_source_counts_in() {
+        assert_eq!(records_behind(700, 100, 100), 700, "messages");
+        assert_eq!(records_behind(1_010_000, 101_000, 1000), 10_000, "bytes of 101 a record");
+        assert_eq!(records_behind(50, 0, 0), 50, "nothing was read: the units are all there is");
+    }
 }

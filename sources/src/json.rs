@@ -4,6 +4,8 @@
 //! The contract leaves open what a lone surrogate escape means outside the key. It is JSON by RFC 8259's grammar, so in
 //! an ignored member, or in a member's name, it is ignored; in the time it is `time_invalid`.
 
+mod plain;
+
 use crate::instant;
 use serde::de::{DeserializeSeed, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -80,7 +82,10 @@ impl Decode for JsonDecoder {
             return Err(rejection(DeadCode::Oversized, detail));
         }
         let text = std::str::from_utf8(value).map_err(|error| rejection(DeadCode::NotUtf8, error))?;
-        let members = members(text, &self.mapping)?;
+        let members = match plain::members(text, &self.mapping) {
+            Some(members) => members,
+            None => members(text, &self.mapping)?,
+        };
         let key = self.key(&members)?;
         let time = match members.time.iter().flatten().next() {
             Some(raw) => Some(

@@ -1,7 +1,7 @@
 //! Counts on their way: from reader threads to window state ([`DeltaBatch`]), and from window state into the journal
 //! ([`Part`]). Only minute-grain sums travel; hours, days and months are added where they are kept.
 
-use crate::{Epoch, KeyArena, LateMask, Minute};
+use crate::{Epoch, Key, KeyArena, LateMask, Minute};
 use serde::{Deserialize, Serialize};
 
 /// `(key, minute, late mask) → n` of one reader and epoch, for one worker.
@@ -9,21 +9,19 @@ use serde::{Deserialize, Serialize};
 pub struct DeltaBatch {
     /// The worker that owns the key groups of these rows.
     pub worker: u32,
-    /// Keys, referred to by index.
-    pub keys: KeyArena,
     /// Combined rows; a (key, minute, mask) may still repeat.
     pub rows: Vec<DeltaRow>,
 }
 
 /// A row of a [`DeltaBatch`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct DeltaRow {
     /// [`crate::key_hash`] of the key.
     pub hash: u64,
     /// How much to add; never 0.
     pub n: u64,
-    /// Index of the key.
-    pub key: u32,
+    /// The key.
+    pub key: Key,
     /// The minute of the events.
     pub minute: Minute,
     /// For which window kinds they are late.

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 mod compose;
+mod metrics;
 
 /// Our crates, and which of ours each may name in its `[dependencies]`.
 const ARROWS: &[(&str, &[&str])] = &[
