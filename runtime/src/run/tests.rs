@@ -60,7 +60,7 @@ impl World {
         Plan {
             job: "songs".to_owned(),
             workers,
-            store: Arc::new(self.store.clone()),
+            store: self.store.store(),
             journal: JournalSettings::new("songs", windows.clone(), rules),
             source: Arc::new(self.script.clone()),
             semantic: BTreeMap::new(),

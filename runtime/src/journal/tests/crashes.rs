@@ -1,7 +1,7 @@
 //! The process dies at every single step of its life; what is found then is a prefix of what was committed, and all of
 //! what was told to be.
 
-use super::faulty::{Fate, Operation, faulty};
+use crate::testing::faulty::{Fate, Operation, faulty};
 use super::history::{Model, Next};
 use super::*;
 use crate::journal::testing::Random;

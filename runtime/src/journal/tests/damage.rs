@@ -46,7 +46,7 @@ fn damage_is_refused_by_name_or_harmless() {
     assert!(names.len() > 10, "{names:?}");
     let mut refused = 0;
     for name in &names {
-        let bytes = super::faulty::bytes_of(&store, name).unwrap();
+        let bytes = bytes_of(&store, name).unwrap();
         let mut attempt = |damaged: Bytes, what: String| {
             overwrite(&store, name, damaged);
             match journal.read(&from) {
@@ -77,7 +77,7 @@ fn swapped_objects_are_refused_by_name() {
     let (store, journal) = journal();
     let names: Vec<String> = block(&store).into_iter().filter(|name| !name.starts_with("generation")).collect();
     for pair in names.windows(2) {
-        let bytes = [0, 1].map(|index: usize| super::faulty::bytes_of(&store, &pair[index]).unwrap());
+        let bytes = [0, 1].map(|index: usize| bytes_of(&store, &pair[index]).unwrap());
         overwrite(&store, &pair[0], bytes[1].clone());
         overwrite(&store, &pair[1], bytes[0].clone());
         let from = LoadFrom { tables: Some(FIRST), dead_letters: None };

@@ -1,6 +1,6 @@
 //! Two writers, in every order that hurts.
 
-use super::faulty::{Fate, Operation, bytes_of, faulty};
+use crate::testing::faulty::{Fate, Operation, faulty};
 use super::history::{Model, Next};
 use super::recovery::block;
 use super::*;
