@@ -146,7 +146,7 @@ pub(super) fn fold(
         }
     }
     let (folder, parts) = parts.finish()?;
-    summary.prune(settings);
+    summary.prune(settings, dropped);
     let listing = collect::list(objects, order.generation, delete_through, &folder)?;
     let body = BaseBody {
         covered: order.through,

@@ -7,7 +7,7 @@ use super::settings::JournalSettings;
 use std::collections::BTreeMap;
 use stream::{
     Assigner, DeadCode, DeadLetter, EventTime, GroupState, KeyArena, KeyGroup, PaneCell, PartitionState, RecordHash,
-    Sequence, WindowId, WindowTotals,
+    Sequence, WindowId, WindowState, WindowTotals,
 };
 
 /// An epoch's rows and what to do with them.
@@ -193,13 +193,16 @@ impl Summary {
         Ok(())
     }
 
-    /// Forget the totals of windows that are final and beyond retention, counted back from the watermark.
-    pub(super) fn prune(&mut self, settings: &JournalSettings) {
+    /// Forget the totals of windows that are final and beyond retention, counted back from the watermark, unless their
+    /// panes may still be there (`dropped`, as in a base): such a window still owes its last board, which shows them.
+    pub(super) fn prune(&mut self, settings: &JournalSettings, dropped: Option<EventTime>) {
         let Some(watermark) = self.watermark else { return };
+        let lateness = settings.rules.allowed_lateness;
         self.totals.retain(|id, _| {
             let keep = settings.retention.get(usize::from(id.kind)).copied().flatten();
             let Some(keep) = keep else { return true };
-            settings.windows.find(*id).end.plus(keep.max(settings.rules.allowed_lateness)) > watermark
+            let window = settings.windows.find(*id);
+            window.end.plus(keep.max(lateness)) > watermark || window.state(dropped, lateness) != WindowState::Final
         });
     }
 }

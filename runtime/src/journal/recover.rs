@@ -193,7 +193,7 @@ pub(super) fn load(
     if older.tables != Coverage::Exact {
         groups.iter_mut().flat_map(|group: &mut GroupState| &mut group.panes).for_each(|pane| pane.dirty = true);
     }
-    summary.prune(settings);
+    summary.prune(settings, dropped);
     tracing::info!(covered = covered.0, through = tail.link.sequence.0, records = gathered.records, "journal loaded");
     let recovered = Recovered {
         sequence: tail.link.sequence,

@@ -31,6 +31,10 @@ struct World {
     letters: Arc<Mutex<Shown>>,
     /// Claims and writes of the tables that fail.
     away: (u32, u32),
+    /// While this is set, writes of the boards fail.
+    boards_shut: Arc<AtomicBool>,
+    /// How long minutes are kept.
+    retention: Option<Duration>,
     max_events: u64,
     until_end: bool,
 }
@@ -38,7 +42,18 @@ struct World {
 impl World {
     fn of(script: Script) -> Self {
         let (tables, boards, letters) = Default::default();
-        World { store: Gate::open(), script, tables, boards, letters, away: (0, 0), max_events: 500, until_end: true }
+        World {
+            store: Gate::open(),
+            script,
+            tables,
+            boards,
+            letters,
+            away: (0, 0),
+            boards_shut: Arc::default(),
+            retention: None,
+            max_events: 500,
+            until_end: true,
+        }
     }
 
     fn plan(&self, workers: usize) -> Plan {
@@ -57,17 +72,24 @@ impl World {
         let letters = Wants { dead_letters: true, ..Wants::default() };
         let mut tables = Double::new("tables", tables, &self.tables, &self.store);
         tables.away = self.away;
+        let mut boards = Double::new("boards", boards, &self.boards, &self.store);
+        boards.shut = self.boards_shut.clone();
+        let retention = vec![self.retention, None, None];
+        let journal = JournalSettings {
+            retention: retention.clone(),
+            ..JournalSettings::new("songs", windows.clone(), rules)
+        };
         Plan {
             job: "songs".to_owned(),
             workers,
             store: self.store.store(),
-            journal: JournalSettings::new("songs", windows.clone(), rules),
+            journal,
             source: Arc::new(self.script.clone()),
             semantic: BTreeMap::new(),
-            rules: WindowRules { windows, allowed_lateness, retention: vec![None; 3] },
+            rules: WindowRules { windows, allowed_lateness, retention },
             followers: vec![
                 Box::new(tables),
-                Box::new(Double::new("boards", boards, &self.boards, &self.store)),
+                Box::new(boards),
                 Box::new(Double::new("letters", letters, &self.letters, &self.store)),
             ],
             intake: Box::new(move |reader, partitions| {
@@ -187,6 +209,40 @@ fn a_follower_that_is_away_at_start_is_claimed_later() {
     let last = world.run(2);
     world.check(&last, &recount(&world.script, &[]));
     assert_eq!(world.tables.lock().unwrap().claims, 1);
+}
+
+/// Contract, "Redis": every window that had an event gets its board, however far the watermark has passed it, also if the
+/// process was killed before.
+#[test]
+fn boards_that_a_kill_kept_back_come_after_it_even_beyond_retention() {
+    for (compacts, workers) in [(false, 1), (true, 2)] {
+        let world = World { retention: Some(Duration::from_secs(120)), ..World::of(Script::seeded(3, 3000, 11)) };
+        let expected = recount(&world.script, &[]);
+        world.boards_shut.store(true, Ordering::SeqCst);
+        let running = world.start(workers);
+        let all: i64 = ["0", "1", "2"].iter().map(|name| world.script.end(name)).sum();
+        until("all is committed", || running.totals().consumed == all as u64);
+        // Killed here: this is what is left of it.
+        let killed = World { store: world.store.as_it_stands(), ..World::of(world.script.clone()) };
+        let killed = World { retention: world.retention, ..killed };
+        if compacts {
+            let Plan { journal, store, clock, .. } = killed.plan(1);
+            let journal = Journal::open(store, journal, clock).unwrap();
+            let started = journal.start(Generation(0), || panic!("there is a genesis")).unwrap();
+            started.load(&LoadFrom::default()).unwrap().1.compact().unwrap();
+        }
+        killed.run(workers);
+        let minutes = |shown: &Shown| -> Vec<i64> {
+            shown.boards.keys().filter(|id| id.kind == 0).map(|id| id.start.millis()).collect()
+        };
+        let had_events: BTreeSet<i64> =
+            expected.rows.keys().filter(|(kind, ..)| *kind == 0).map(|(_, start, _)| *start).collect();
+        let beyond = expected.watermark.unwrap() - 120_000;
+        assert!(had_events.iter().filter(|start| **start + 60_000 <= beyond).count() > 5, "or this proves nothing");
+        assert_eq!(minutes(&killed.boards.lock().unwrap()), Vec::from_iter(had_events));
+        world.boards_shut.store(false, Ordering::SeqCst);
+        drained(running);
+    }
 }
 
 /// A store that stands still stops the readers, after so many epochs and records, and no later.
