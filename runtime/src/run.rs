@@ -171,7 +171,7 @@ impl Plan {
                 Err(fault) if fault.is_transient() => {
                     tracing::warn!(follower = follower.name(), %fault, "starting without this sink; it will be taken over when it is back");
                     let ack = started.ack(follower.name())?;
-                    taken.push(Taken::Away(ack.map(|ack| ack.sequence)));
+                    taken.push(Taken::Away(ack.map(|ack| (ack.sequence, ack.hash))));
                     ack.map(|ack| Progress {
                         generation: started.generation,
                         sequence: ack.sequence,

@@ -46,7 +46,9 @@ fn lost(objects: &Objects, greatest: Generation, tail: Option<&Record>) -> Resul
     let first = last.0 + 1;
     let why = match slot.and_then(|slot| serde_json::from_slice::<Slot>(&slot).ok()) {
         Some(Slot { fence }) if fence > last => {
-            format!("generation {greatest} took over at record {fence}, and {ends}: records {first} to {fence}, and whatever came after, are missing")
+            format!(
+                "generation {greatest} took over at record {fence}, and {ends}: records {first} to {fence}, and whatever came after, are missing"
+            )
         }
         _ => format!("generation {greatest} has run, and {ends}: record {first} and whatever came after are missing"),
     };

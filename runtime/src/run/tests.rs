@@ -6,6 +6,7 @@ mod gate;
 mod script;
 
 use super::*;
+use crate::journal::Hold;
 use double::{Double, Shown, best};
 use gate::Gate;
 use operators::{CountInWindows, IntakeSettings, RankUnion, RecordIntake, WindowStore};
@@ -75,10 +76,8 @@ impl World {
         let mut boards = Double::new("boards", boards, &self.boards, &self.store);
         boards.shut = self.boards_shut.clone();
         let retention = vec![self.retention, None, None];
-        let journal = JournalSettings {
-            retention: retention.clone(),
-            ..JournalSettings::new("songs", windows.clone(), rules)
-        };
+        let journal =
+            JournalSettings { retention: retention.clone(), ..JournalSettings::new("songs", windows.clone(), rules) };
         Plan {
             job: "songs".to_owned(),
             workers,
@@ -223,10 +222,11 @@ fn boards_that_a_kill_kept_back_come_after_it_even_beyond_retention() {
         let all: i64 = ["0", "1", "2"].iter().map(|name| world.script.end(name)).sum();
         until("all is committed", || running.totals().consumed == all as u64);
         // Killed here: this is what is left of it.
-        let killed = World { store: world.store.as_it_stands(), ..World::of(world.script.clone()) };
-        let killed = World { retention: world.retention, ..killed };
+        let store = world.store.as_it_stands();
+        let killed = World { store, retention: world.retention, ..World::of(world.script.clone()) };
         if compacts {
-            let Plan { journal, store, clock, .. } = killed.plan(1);
+            let Plan { mut journal, store, clock, .. } = killed.plan(1);
+            journal.followers = vec![("tables".to_owned(), Hold::Always), ("boards".to_owned(), Hold::WithinRetain)];
             let journal = Journal::open(store, journal, clock).unwrap();
             let started = journal.start(Generation(0), || panic!("there is a genesis")).unwrap();
             started.load(&LoadFrom::default()).unwrap().1.compact().unwrap();
@@ -242,6 +242,29 @@ fn boards_that_a_kill_kept_back_come_after_it_even_beyond_retention() {
         assert_eq!(minutes(&killed.boards.lock().unwrap()), Vec::from_iter(had_events));
         world.boards_shut.store(false, Ordering::SeqCst);
         drained(running);
+    }
+}
+
+/// As at start: a commit that is not in our chain is of another life, though its number is the one we remember.
+#[test]
+fn tables_that_come_back_with_a_hash_of_another_chain_are_refused() {
+    let world = World { max_events: 100, ..World::of(Script::seeded(2, 1000, 12)) };
+    world.run(1);
+    let Plan { journal, store, clock, .. } = world.plan(1);
+    let (_, journaled) = Journal::open(store, journal, clock).unwrap().read(&LoadFrom::default()).unwrap().unwrap();
+    let sequence = journaled.acks["tables"].sequence;
+    let hash = stream::RecordHash([7; 32]);
+    let progress = Progress { generation: Generation(1), sequence, hash: Some(hash) };
+    world.tables.lock().unwrap().progress = Some(progress);
+    // Away when it is claimed at start, and back soon after.
+    let running = World { away: (1, 0), ..world }.start(1);
+    match running.wait(PATIENCE) {
+        Some(Event::Failed(fault)) => {
+            assert_eq!(fault.exit, stream::Exit::Refused, "{fault}");
+            assert!(fault.what.contains("tables") && fault.why.contains(&hash.to_string()), "{fault}");
+        }
+        Some(Event::Drained(_)) => panic!("it went on over another life's tables"),
+        None => panic!("the run goes on and on"),
     }
 }
 
