@@ -52,6 +52,8 @@ struct HeldRecord {
     key: Option<Vec<u8>>,
     value: Option<Vec<u8>>,
     headers: Vec<Header>,
+    /// See [`reference`]; as of when it was read, not of when it is let in.
+    reference: EventTime,
 }
 
 impl<D: Decode> RecordIntake<D> {
@@ -93,7 +95,7 @@ impl<D: Decode> RecordIntake<D> {
         }
     }
 
-    fn judge(&mut self, record: &RawRecord<'_>) {
+    fn judge(&mut self, record: &RawRecord<'_>, reference: EventTime) {
         let RecordIntake { decoder, settings, assigner, partitions, combiner, dead_letters, late, .. } = self;
         let partition = &mut partitions[record.partition];
         partition.changed = true;
@@ -101,7 +103,7 @@ impl<D: Decode> RecordIntake<D> {
         partition.report.fingerprint = fingerprint(record);
         partition.report.consumed += 1;
         let event = decoder.decode(record.value).and_then(|event| {
-            let at = event_time(event.time, record, settings)?;
+            let at = event_time(event.time, record, &settings.rules, reference)?;
             Ok((event, at))
         });
         match event {
@@ -136,7 +138,8 @@ impl<D: Decode> RecordIntake<D> {
 fn event_time(
     own: Option<EventTime>,
     record: &RawRecord<'_>,
-    settings: &IntakeSettings,
+    rules: &TimeRules,
+    reference: EventTime,
 ) -> Result<EventTime, Rejection> {
     let at = match own {
         Some(at) => at,
@@ -150,15 +153,19 @@ fn event_time(
             })?
         }
     };
-    let reference = match record.timestamp {
-        Some(millis) if record.append_time && millis >= 0 => EventTime::from_millis(millis),
-        _ => EventTime::from_millis(settings.clock.now().0),
-    };
-    if at > reference.plus(settings.rules.max_future_skew) {
-        let detail = format!("{at} is more than {:?} after {reference}", settings.rules.max_future_skew);
+    if at > reference.plus(rules.max_future_skew) {
+        let detail = format!("{at} is more than {:?} after {reference}", rules.max_future_skew);
         return Err(Rejection { code: DeadCode::TimeFuture, detail });
     }
     Ok(at)
+}
+
+/// What "now" is for a record that is just being read: when the broker appended it, if it says so, else the clock.
+fn reference(record: &RawRecord<'_>, clock: &dyn Clock) -> EventTime {
+    match record.timestamp {
+        Some(millis) if record.append_time && millis >= 0 => EventTime::from_millis(millis),
+        _ => EventTime::from_millis(clock.now().0),
+    }
 }
 
 /// XXH3 of what makes a record itself, so that a log refilled after truncation is recognised.
@@ -172,6 +179,7 @@ fn fingerprint(record: &RawRecord<'_>) -> u64 {
 impl<D: Decode> RecordSink for RecordIntake<D> {
     fn record(&mut self, record: &RawRecord<'_>) {
         self.records += 1;
+        let reference = reference(record, &*self.settings.clock);
         let partition = &mut self.partitions[record.partition];
         partition.position = record.next_offset;
         if partition.judge.holding {
@@ -183,10 +191,11 @@ impl<D: Decode> RecordSink for RecordIntake<D> {
                 key: record.key.map(<[u8]>::to_vec),
                 value: record.value.map(<[u8]>::to_vec),
                 headers: (record.headers)(),
+                reference,
             });
             return;
         }
-        self.judge(record);
+        self.judge(record, reference);
     }
 
     fn position(&mut self, partition: usize, next_offset: i64) {
@@ -239,7 +248,7 @@ impl<D: Decode> Intake for RecordIntake<D> {
         self.partitions[index].judge.rejoin(grant.floor);
         for held in std::mem::take(&mut self.partitions[index].held) {
             let headers = || held.headers.clone();
-            self.judge(&RawRecord {
+            let record = RawRecord {
                 partition: index,
                 offset: held.offset,
                 next_offset: held.next_offset,
@@ -248,7 +257,8 @@ impl<D: Decode> Intake for RecordIntake<D> {
                 key: held.key.as_deref(),
                 value: held.value.as_deref(),
                 headers: &headers,
-            });
+            };
+            self.judge(&record, held.reference);
         }
         let partition = &mut self.partitions[index];
         partition.report.next_offset = partition.report.next_offset.max(partition.position);

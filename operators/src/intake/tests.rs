@@ -258,6 +258,26 @@ fn an_idle_partitions_records_wait_for_a_grant_and_are_judged_from_its_floor() {
     assert_eq!(held.watermark, Some(at(START + 39 * MINUTE)));
 }
 
+/// The reference for the far future is the clock when the record was read, however long it then waits for its grant; a
+/// stamp that the broker set on append comes before it, held or not.
+#[test]
+fn a_held_record_is_of_the_future_if_it_was_when_it_was_read() {
+    let mut bench = Bench::of(vec![fresh(false, Some(START)), fresh(true, None)]);
+    let limit = START + HOUR + 10 * MINUTE;
+    let event = |millis: i64| format!("k 1 {millis}");
+    bench.raw(0, Some(&event(limit)), None, false);
+    bench.raw(0, Some(&event(limit + 1)), None, false); // 1
+    bench.raw(0, Some(&event(START + 10 * MINUTE + 1)), Some(START), true); // 2: the clock would allow it
+    bench.raw(0, Some(&event(limit + 1)), Some(START + HOUR + 1), true);
+    bench.clock.advance(seconds(60));
+    bench.raw(0, Some(&event(limit + MINUTE)), None, false);
+    bench.clock.advance(seconds(3600));
+    bench.grant(0, None);
+    let report = bench.close();
+    assert_eq!(codes(&report), [(DeadCode::TimeFuture, 1), (DeadCode::TimeFuture, 2)]);
+    assert_eq!(report.partitions[0].counted, 3);
+}
+
 #[test]
 fn a_floor_below_its_own_prefix_does_not_pull_a_partition_back() {
     let mut bench = Bench::of(vec![fresh(false, Some(START + 20 * MINUTE))]);
