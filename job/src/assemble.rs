@@ -85,6 +85,7 @@ impl Assembly {
             idle_timeout: settings.idle_timeout,
             start_deadline: Duration::from_secs(30),
             clock: self.clock.clone(),
+            on_reading: Box::new(|_| ()),
         })
     }
 

@@ -100,11 +100,15 @@ impl World {
             idle_timeout: Duration::from_secs(3600),
             start_deadline: Duration::ZERO,
             clock,
+            on_reading: Box::new(|_| ()),
         }
     }
 
     fn start(&self, workers: usize) -> Running {
-        let plan = self.plan(workers);
+        self.launch(self.plan(workers))
+    }
+
+    fn launch(&self, plan: Plan) -> Running {
         let rules = plan.rules.clone();
         let started = plan.start(move |run: &mut Pipeline<'_>| {
             let mut store =
@@ -334,6 +338,39 @@ fn a_drain_in_the_middle_shows_what_it_committed_and_the_next_run_goes_on() {
     let world = World { until_end: true, ..world };
     let last = world.run(3);
     world.check(&last, &recount(&world.script, &[]));
+}
+
+/// A run that is stopped before its end knows that it is; one that was read to its end does too.
+#[test]
+fn a_bounded_run_that_is_stopped_says_what_it_has_not_finished() {
+    let world = World { max_events: 200, ..World::of(Script::seeded(3, 6000, 13)) };
+    world.store.take_up_to(3);
+    let running = world.start(2);
+    until("it has begun", || world.store.records().last() == Some(&3));
+    running.stop().drain();
+    world.store.take_up_to(u64::MAX);
+    let Some(Event::Drained(last)) = running.wait(PATIENCE) else { panic!("it is drained") };
+    assert_eq!(running.unfinished(&last), 3);
+    running.finish();
+    let running = world.start(2);
+    let Some(Event::Drained(last)) = running.wait(PATIENCE) else { panic!("it is drained") };
+    assert_eq!(running.unfinished(&last), 0);
+    running.finish();
+    world.check(&last, &recount(&world.script, &[]));
+}
+
+/// The handle is there before the first record is read: whoever finds none has stopped a start that read nothing.
+#[test]
+fn a_start_that_is_stopped_before_it_reads_reads_nothing() {
+    for until_end in [true, false] {
+        let world = World { until_end, ..World::of(Script::seeded(3, 2000, 14)) };
+        let plan = Plan { on_reading: Box::new(|stop| stop.drain()), ..world.plan(2) };
+        drained(world.launch(plan));
+        assert_eq!(world.script.read.load(Ordering::SeqCst), 0);
+        assert_eq!(world.store.records(), [1], "genesis alone");
+        let world = World { until_end: true, ..world };
+        world.check(&world.run(2), &recount(&world.script, &[]));
+    }
 }
 
 /// Holes 8 and 11 of the protocol: it waits for its grant, and is judged from the floor.
