@@ -3,6 +3,7 @@
 //! Beside the file stands `{file}.progress`: the last epoch that is complete in it and the file's length then. A claim
 //! cuts the file back to that length, and the journal delivers the rest again. Both are on disk before a step is done.
 
+use crate::file_place;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -223,6 +224,7 @@ impl Follower for DeadLetterFile {
     }
 
     fn look(&mut self) -> Result<Option<Progress>, Fault> {
+        file_place::probe(&self.path).map_err(|error| self.fault(&error))?;
         Ok(self.read_marker()?.map(|marker| progress(&marker)))
     }
 

@@ -80,10 +80,10 @@ pub trait Follower: Send {
     /// What it needs.
     fn wants(&self) -> Wants;
 
-    /// Read what is recorded, without changing anything.
+    /// Read what is recorded, without changing anything. Nothing recorded is told only where something could be.
     ///
     /// # Errors
-    /// Unreachable (a retry helps).
+    /// Unreachable, or a place where nothing can be written (a retry helps).
     fn look(&mut self) -> Result<Option<Progress>, Fault>;
 
     /// Where everything ends that is there before our journal begins, for followers whose objects do not tell which

@@ -101,6 +101,18 @@ fn lines_are_those_of_the_contract() {
     assert!(lines[1]["value_base64"].is_null() && lines.len() == 2);
 }
 
+/// A job that has not begun waits for such a place and ends, as for any sink that is away.
+#[test]
+fn a_place_that_cannot_be_written_is_told_at_the_first_look() {
+    let bench = Bench::new();
+    assert_eq!(bench.open().look(), Ok(None));
+    assert!(!bench.path.parent().unwrap().exists(), "a look leaves nothing behind");
+    std::fs::write(bench.path.parent().unwrap(), "no folder").unwrap();
+    let fault = bench.open().look().unwrap_err();
+    assert!(fault.is_transient() && fault.what.contains("dead.ndjson"), "{fault}");
+    assert!(fault.hint.contains("sink.dead_letters.file"), "{fault}");
+}
+
 #[test]
 fn a_restart_goes_on_after_the_last_whole_step() {
     let bench = Bench::new();
