@@ -94,8 +94,7 @@ impl Settings {
     pub fn read(loaded: &Loaded) -> Result<Self, Fault> {
         let mut read = loaded.reader();
         let settings = Self::from_reader(&mut read);
-        read.finish()
-            .map_err(|errors| Fault::usage("the configuration is wrong", errors, "mend what is named above"))?;
+        read.finish().map_err(|errors| Fault::usage("the configuration is wrong", errors, ""))?;
         Ok(settings)
     }
 

@@ -11,6 +11,7 @@ mod producer;
 mod reader;
 mod topic;
 mod topic_id;
+mod unreachable;
 
 use client::{DEADLINE, Watch};
 pub use dead_letters::{DeadLetterProducer, DeadLetterSettings};
