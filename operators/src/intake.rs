@@ -100,7 +100,7 @@ impl<D: Decode> RecordIntake<D> {
         let partition = &mut partitions[record.partition];
         partition.changed = true;
         partition.report.next_offset = record.next_offset;
-        partition.report.fingerprint = fingerprint(record);
+        partition.report.fingerprint = record.identity().fingerprint();
         partition.report.consumed += 1;
         let event = decoder.decode(record.value).and_then(|event| {
             let at = event_time(event.time, record, &settings.rules, reference)?;
@@ -166,14 +166,6 @@ fn reference(record: &RawRecord<'_>, clock: &dyn Clock) -> EventTime {
         Some(millis) if record.append_time && millis >= 0 => EventTime::from_millis(millis),
         _ => EventTime::from_millis(clock.now().0),
     }
-}
-
-/// XXH3 of what makes a record itself, so that a log refilled after truncation is recognised.
-fn fingerprint(record: &RawRecord<'_>) -> u64 {
-    let parts = [record.key.unwrap_or_default(), record.value.unwrap_or_default()];
-    let mut hash = stream::fingerprint(&record.offset.to_le_bytes(), 0);
-    hash = stream::fingerprint(&record.timestamp.unwrap_or(-1).to_le_bytes(), hash);
-    parts.iter().fold(hash, |hash, part| stream::fingerprint(part, hash))
 }
 
 impl<D: Decode> RecordSink for RecordIntake<D> {
