@@ -1,9 +1,8 @@
 //! Dead letters arrive exactly once, whatever tears the file.
 
 use super::*;
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use stream::{Commit, DeadCode, RecordHash};
+use stream::{Commit, DeadCode};
 
 fn claim(generation: u64) -> Claim {
     Claim { job: "songs".into(), generation: Generation(generation) }
@@ -23,29 +22,9 @@ fn letter(offset: i64, value: Option<&[u8]>) -> Arc<DeadLetter> {
 }
 
 fn step(sequence: u64, letters: &[(u64, i64)]) -> Step {
-    let commit = Commit {
-        epoch: sequence,
-        generation: Generation(1),
-        sequence: Sequence(sequence),
-        hash: RecordHash::default(),
-        changed: true,
-        watermark: None,
-        partitions: Arc::new(BTreeMap::new()),
-        ledger: Arc::new(BTreeMap::new()),
-        late: Vec::new(),
-        dead_letters: Arc::default(),
-        granted: Vec::new(),
-        evictable: None,
-        last: false,
-    };
     Step {
-        commit: Arc::new(commit),
-        rows: Vec::new(),
-        statuses: Vec::new(),
-        with_rankings: false,
-        rankings: Vec::new(),
-        pointers: Vec::new(),
         dead_letters: letters.iter().map(|(epoch, at)| (Sequence(*epoch), letter(*at, Some(b"{\xff")))).collect(),
+        ..Step::empty(Commit::empty(Generation(1), Sequence(sequence)))
     }
 }
 
