@@ -87,7 +87,7 @@ mod tests {
     use crate::Origin;
 
     /// The files that users start from.
-    const EXAMPLES: [&str; 2] = ["production.toml", "laptop.toml"];
+    const EXAMPLES: [&str; 3] = ["production.toml", "songs.toml", "laptop.toml"];
 
     fn example(name: &str) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join(name)

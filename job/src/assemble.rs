@@ -85,6 +85,7 @@ impl Assembly {
             idle_timeout: settings.idle_timeout,
             start_deadline: Duration::from_secs(30),
             clock: self.clock.clone(),
+            on_reading: Box::new(|_| ()),
         })
     }
 
@@ -153,7 +154,11 @@ impl Assembly {
                 SourceKind::File => settings.file.display().to_string(),
                 SourceKind::Generator => "generator".to_owned(),
             };
-            followers.push(Box::new(DeadLetterFile::new(&settings.dead_file, &source)));
+            let file = DeadLetterFile::new(&settings.dead_file, &source);
+            followers.push(Box::new(match settings.dead_rotate_at {
+                0 => file,
+                bytes => file.rotated_at(bytes),
+            }));
         } else {
             followers.push(Box::new(DeadLetterProducer::new(DeadLetterSettings {
                 brokers: settings.brokers.clone(),

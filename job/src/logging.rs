@@ -21,10 +21,26 @@ pub fn start() {
 
 /// Say a fault on stderr.
 pub fn complain(fault: &Fault) {
-    let Fault { what, why, hint, .. } = fault;
-    if why.contains('\n') {
-        eprintln!("error: {what}\n{why}\nwhat to do: {hint}");
-    } else {
-        eprintln!("error: {what}: {why}\nwhat to do: {hint}");
+    eprintln!("{}", told(fault));
+}
+
+/// A list of reasons begins on a line of its own. Where each of them says what to do, nothing is left to say.
+fn told(Fault { what, why, hint, .. }: &Fault) -> String {
+    let before_why = if why.contains('\n') { "\n" } else { ": " };
+    let to_do = if hint.is_empty() { String::new() } else { format!("\nwhat to do: {hint}") };
+    format!("error: {what}{before_why}{why}{to_do}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_told_in_three_sentences_or_in_two() {
+        assert_eq!(
+            told(&Fault::failed("it failed", "so it is", "mend it")),
+            "error: it failed: so it is\nwhat to do: mend it"
+        );
+        assert_eq!(told(&Fault::usage("it is wrong", "1. a\n2. b", "")), "error: it is wrong\n1. a\n2. b");
     }
 }

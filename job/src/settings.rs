@@ -82,6 +82,7 @@ pub struct Settings {
     pub redis_prefix: String,
     pub dead_topic: String,
     pub dead_file: String,
+    pub dead_rotate_at: u64,
     pub reader_listen: String,
     pub reader_postgres_url: String,
 }
@@ -94,8 +95,7 @@ impl Settings {
     pub fn read(loaded: &Loaded) -> Result<Self, Fault> {
         let mut read = loaded.reader();
         let settings = Self::from_reader(&mut read);
-        read.finish()
-            .map_err(|errors| Fault::usage("the configuration is wrong", errors, "mend what is named above"))?;
+        read.finish().map_err(|errors| Fault::usage("the configuration is wrong", errors, ""))?;
         Ok(settings)
     }
 
@@ -161,6 +161,7 @@ impl Settings {
             redis_prefix: name(read, "sink.redis.prefix"),
             dead_topic: read.string("sink.dead_letters.topic"),
             dead_file: dead_file(read),
+            dead_rotate_at: read.bytes("sink.dead_letters.rotate_at"),
             reader_listen: read.required("reader.listen"),
             reader_postgres_url: read.string("reader.postgres_url"),
         }

@@ -61,6 +61,9 @@ pub fn run() -> Result<ExitCode, Fault> {
             };
             drop(alive);
             if let Some(code) = ends_with(Ended { code: status.code(), signal: status.signal() }, signals, first) {
+                if code == 0 && status.signal().is_some() {
+                    tracing::info!("stopped while starting: this start has read nothing");
+                }
                 return Ok(ExitCode::from(code));
             }
             first = false;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use stream::{
     Assigner, Assignment, Clock, DeadCode, DeadLetter, Decode, DeltaBatch, Epoch, EventTime, Grant, Header, Intake,
-    LateMask, PartitionReport, RawRecord, RecordSink, Rejection, Report, TimeRules, WindowId, Windows,
+    LateMask, PartitionReport, RawRecord, RecordIdentity, RecordSink, Rejection, Report, TimeRules, WindowId, Windows,
 };
 
 /// What every intake of a job shares.
@@ -55,6 +55,8 @@ struct HeldRecord {
     key: Option<Vec<u8>>,
     value: Option<Vec<u8>>,
     headers: Vec<Header>,
+    /// See [`reference`]; as of when it was read, not of when it is let in.
+    reference: EventTime,
 }
 
 impl<D: Decode> RecordIntake<D> {
@@ -98,7 +100,8 @@ impl<D: Decode> RecordIntake<D> {
         }
     }
 
-    fn judge(&mut self, record: &RawRecord<'_>) {
+    /// `held`: what "now" was when the record was read, if it waited since; else it is being read now.
+    fn judge(&mut self, record: &RawRecord<'_>, held: Option<EventTime>) {
         let RecordIntake { decoder, settings, assigner, partitions, combiner, dead_letters, late, now, .. } = self;
         let partition = &mut partitions[record.partition];
         partition.changed = true;
@@ -106,7 +109,19 @@ impl<D: Decode> RecordIntake<D> {
         partition.last.keep(record);
         partition.report.consumed += 1;
         let event = decoder.decode(record.value).and_then(|event| {
-            let at = event_time(event.time, record, settings, now)?;
+            let at = event_time(event.time, record)?;
+            let skew = settings.rules.max_future_skew;
+            let reference = held.or_else(|| appended(record)).unwrap_or_else(|| {
+                // Time goes on: what was not in the future at the last look at the clock is not now.
+                if at > now.plus(skew) {
+                    *now = EventTime::from_millis(settings.clock.now().0);
+                }
+                *now
+            });
+            if at > reference.plus(skew) {
+                let detail = format!("{at} is more than {skew:?} after {reference}");
+                return Err(Rejection { code: DeadCode::TimeFuture, detail });
+            }
             Ok((event, at))
         });
         match event {
@@ -137,40 +152,24 @@ impl<D: Decode> RecordIntake<D> {
     }
 }
 
-/// The event's time, else the transport's; refused beyond the allowed skew from the reference.
-fn event_time(
-    own: Option<EventTime>,
-    record: &RawRecord<'_>,
-    settings: &IntakeSettings,
-    now: &mut EventTime,
-) -> Result<EventTime, Rejection> {
-    let at = match own {
-        Some(at) => at,
-        None => {
-            let missing = |detail: &str| Rejection { code: DeadCode::TimeMissing, detail: detail.to_owned() };
-            let millis = record.timestamp.filter(|millis| *millis >= 0);
-            let millis = millis.ok_or_else(|| missing("no time in the record, and the transport has none"))?;
-            EventTime::valid(millis).ok_or_else(|| Rejection {
-                code: DeadCode::TimeInvalid,
-                detail: format!("the transport's timestamp {millis} lies outside 1970 to 9999"),
-            })?
-        }
-    };
-    let reference = match record.timestamp {
-        Some(millis) if record.append_time && millis >= 0 => EventTime::from_millis(millis),
-        _ => {
-            // Time goes on: what was not in the future at the last look is not now.
-            if at > now.plus(settings.rules.max_future_skew) {
-                *now = EventTime::from_millis(settings.clock.now().0);
-            }
-            *now
-        }
-    };
-    if at > reference.plus(settings.rules.max_future_skew) {
-        let detail = format!("{at} is more than {:?} after {reference}", settings.rules.max_future_skew);
-        return Err(Rejection { code: DeadCode::TimeFuture, detail });
+/// The event's time, else the transport's.
+fn event_time(own: Option<EventTime>, record: &RawRecord<'_>) -> Result<EventTime, Rejection> {
+    if let Some(at) = own {
+        return Ok(at);
     }
-    Ok(at)
+    let missing = |detail: &str| Rejection { code: DeadCode::TimeMissing, detail: detail.to_owned() };
+    let millis = record.timestamp.filter(|millis| *millis >= 0);
+    let millis = millis.ok_or_else(|| missing("no time in the record, and the transport has none"))?;
+    EventTime::valid(millis).ok_or_else(|| Rejection {
+        code: DeadCode::TimeInvalid,
+        detail: format!("the transport's timestamp {millis} lies outside 1970 to 9999"),
+    })
+}
+
+/// What the record says of "now": when the broker appended it.
+fn appended(record: &RawRecord<'_>) -> Option<EventTime> {
+    let stamp = record.timestamp.filter(|millis| record.append_time && *millis >= 0);
+    stamp.map(EventTime::from_millis)
 }
 
 /// What makes the last judged record itself, kept so that only one record of an epoch is hashed.
@@ -178,7 +177,7 @@ fn event_time(
 struct LastRecord {
     is_new: bool,
     offset: i64,
-    timestamp: i64,
+    timestamp: Option<i64>,
     key: Vec<u8>,
     value: Vec<u8>,
 }
@@ -187,19 +186,19 @@ impl LastRecord {
     fn keep(&mut self, record: &RawRecord<'_>) {
         self.is_new = true;
         self.offset = record.offset;
-        self.timestamp = record.timestamp.unwrap_or(-1);
+        self.timestamp = record.timestamp;
         self.key.clear();
         self.key.extend_from_slice(record.key.unwrap_or_default());
         self.value.clear();
         self.value.extend_from_slice(record.value.unwrap_or_default());
     }
 
-    /// XXH3 of the record, if there is a new one, so that a log refilled after truncation is recognised.
+    /// Its fingerprint, if there is a new one.
     fn fingerprint(&mut self) -> Option<u64> {
-        let hash = stream::fingerprint(&self.offset.to_le_bytes(), 0);
-        let hash = stream::fingerprint(&self.timestamp.to_le_bytes(), hash);
-        let hash = [&self.key, &self.value].iter().fold(hash, |hash, part| stream::fingerprint(part, hash));
-        std::mem::take(&mut self.is_new).then_some(hash)
+        let LastRecord { offset, timestamp, key, value, .. } = &*self;
+        let identity = RecordIdentity { offset: *offset, timestamp: *timestamp, key: Some(key), value: Some(value) };
+        let fingerprint = identity.fingerprint();
+        std::mem::take(&mut self.is_new).then_some(fingerprint)
     }
 }
 
@@ -217,10 +216,11 @@ impl<D: Decode> RecordSink for RecordIntake<D> {
                 key: record.key.map(<[u8]>::to_vec),
                 value: record.value.map(<[u8]>::to_vec),
                 headers: (record.headers)(),
+                reference: appended(record).unwrap_or_else(|| EventTime::from_millis(self.settings.clock.now().0)),
             });
             return;
         }
-        self.judge(record);
+        self.judge(record, None);
     }
 
     fn position(&mut self, partition: usize, next_offset: i64) {
@@ -276,7 +276,7 @@ impl<D: Decode> Intake for RecordIntake<D> {
         self.partitions[index].judge.rejoin(grant.floor);
         for held in std::mem::take(&mut self.partitions[index].held) {
             let headers = || held.headers.clone();
-            self.judge(&RawRecord {
+            let record = RawRecord {
                 partition: index,
                 offset: held.offset,
                 next_offset: held.next_offset,
@@ -285,7 +285,8 @@ impl<D: Decode> Intake for RecordIntake<D> {
                 key: held.key.as_deref(),
                 value: held.value.as_deref(),
                 headers: &headers,
-            });
+            };
+            self.judge(&record, Some(held.reference));
         }
         let partition = &mut self.partitions[index];
         partition.report.next_offset = partition.report.next_offset.max(partition.position);

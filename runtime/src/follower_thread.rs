@@ -2,12 +2,13 @@
 //! out here with the same step, and stops nothing else.
 
 use crate::acks::Acks;
-use crate::journal::Ack;
+use crate::journal::{Ack, Standing};
+use crate::start;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use stream::{Claim, Clock, Commit, DeadLetter, Fault, Follower, Sequence, Step, Wants};
+use stream::{Claim, Clock, Commit, DeadLetter, Fault, Follower, Progress, RecordHash, Sequence, Step, Wants};
 use timely::scheduling::SyncActivator;
 
 /// The follow operator's end of a follower.
@@ -71,8 +72,9 @@ pub(crate) enum Taken {
     /// It was, and what it lacks was computed from its own account.
     Claimed,
     /// It was away: what it lacks was computed from the record it had last acknowledged. The thread goes on trying, and
-    /// if it then finds another account, the job starts again and checks everything.
-    Away(Option<Sequence>),
+    /// if it then finds another account, the job starts again and checks everything. Another hash of that same record is
+    /// not in our chain, and refused as it is at start.
+    Away(Option<(Sequence, RecordHash)>),
 }
 
 /// The longest pause between tries.
@@ -108,17 +110,7 @@ impl FollowerThread {
             let claim = self.claim.clone();
             let mut found = None;
             self.patiently(|follower| follower.claim(&claim).map(|progress| found = progress))?;
-            // Claimed and never written is nothing yet.
-            let found = found.map(|progress| progress.sequence).filter(|sequence| sequence.0 > 0);
-            let wants = self.follower.wants();
-            // A follower of dead letters acknowledges epochs without letters too; what it finds is its last letter.
-            if (wants.counts && found != expected) || (wants.dead_letters && found > expected) {
-                return Err(Fault::failed(
-                    format!("{} came back with other progress than the journal remembers", self.follower.name()),
-                    format!("it is as of epoch {found:?}, and the journal remembers {expected:?}"),
-                    "nothing: the job starts again and checks what it has against the journal",
-                ));
-            }
+            self.check(expected, found)?;
         }
         loop {
             self.ready.store(true, Ordering::Release);
@@ -135,6 +127,30 @@ impl FollowerThread {
             metrics::gauge!("topk_follower_written_timestamp_seconds", "follower" => self.follower.name())
                 .set(self.clock.now().0 as f64 / 1000.0);
             self.acks.set(self.follower.name(), acknowledgement(&step.commit));
+        }
+    }
+
+    /// What a follower that was away has, against what the journal remembers that it has.
+    fn check(&self, expected: Option<(Sequence, RecordHash)>, found: Option<Progress>) -> Result<(), Fault> {
+        let wants = self.follower.wants();
+        // Claimed and never written is nothing yet.
+        let found = found.filter(|progress| progress.sequence.0 > 0);
+        let (reached, remembered) =
+            (found.as_ref().map(|progress| progress.sequence), expected.map(|(sequence, _)| sequence));
+        // A follower of dead letters acknowledges epochs without letters too; what it finds is its last letter.
+        if (wants.counts && reached != remembered) || (wants.dead_letters && reached > remembered) {
+            let told = |sequence: Option<Sequence>| sequence.map_or("none".to_owned(), |sequence| sequence.to_string());
+            return Err(Fault::failed(
+                format!("{} came back with other progress than the journal remembers", self.follower.name()),
+                format!("it is as of epoch {}, and the journal remembers {}", told(reached), told(remembered)),
+                "nothing: the job starts again and checks what it has against the journal",
+            ));
+        }
+        match (found, expected) {
+            (Some(found), Some((_, hash))) if wants.counts && found.hash != Some(hash) => {
+                start::check_chain(self.follower.name(), &found, Standing::NotInChain, false)
+            }
+            _ => Ok(()),
         }
     }
 

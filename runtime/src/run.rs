@@ -13,7 +13,7 @@ use crate::observe::Observer;
 use crate::pipeline::{Pipeline, WorkerKit};
 use crate::read::Feed;
 use crate::reader_thread::ReaderThread;
-use crate::running::{Begun, Event, Running};
+use crate::running::{Begun, Event, Running, Stop};
 use crate::share::{self, BusySeconds};
 use crate::start;
 use crate::storage::Storage;
@@ -64,6 +64,9 @@ pub struct Plan {
     pub start_deadline: Duration,
     /// The clocks.
     pub clock: Arc<dyn Clock>,
+    /// Given the handle with which this run is stopped, before its first record is read. Whoever stops a start before that
+    /// stops one that has read nothing.
+    pub on_reading: Box<dyn FnOnce(Stop)>,
 }
 
 impl Plan {
@@ -171,7 +174,7 @@ impl Plan {
                 Err(fault) if fault.is_transient() => {
                     tracing::warn!(follower = follower.name(), %fault, "starting without this sink; it will be taken over when it is back");
                     let ack = started.ack(follower.name())?;
-                    taken.push(Taken::Away(ack.map(|ack| ack.sequence)));
+                    taken.push(Taken::Away(ack.map(|ack| (ack.sequence, ack.hash))));
                     ack.map(|ack| Progress {
                         generation: started.generation,
                         sequence: ack.sequence,
@@ -212,6 +215,7 @@ impl Plan {
         let Plan { job, workers, source, followers, intake, clock, rules, .. } = self;
         let lag = Arc::new(Lag::default());
         let ticker = Arc::new(Ticker::new(workers, self.epoch_max_events));
+        (self.on_reading)(Stop(ticker.clone()));
         let over = Arc::new(AtomicBool::new(false));
         let (tell, events) = channel();
         let assignment = Assignment::new(workers);
@@ -293,7 +297,8 @@ impl Plan {
         }
 
         // The commit thread.
-        let ends = self.until_end.then(|| found.iter().map(|info| (info.name.clone(), info.end)).collect());
+        let ends: Option<BTreeMap<Arc<str>, i64>> =
+            self.until_end.then(|| found.iter().map(|info| (info.name.clone(), info.end)).collect());
         let commit_wake = Arc::new(OnceLock::new());
         wakes.push(commit_wake.clone());
         let (uncommitted, take_uncommitted) = channel();
@@ -308,7 +313,7 @@ impl Plan {
         );
         let totals = observer.totals();
         let thread = CommitThread {
-            committer: Committer::new(&recovered, ends),
+            committer: Committer::new(&recovered, ends.clone()),
             observer,
             last: recovered.last_epoch,
             writer,
@@ -362,7 +367,7 @@ impl Plan {
             clocked.run(interval);
             Ok(())
         })?;
-        Ok(Running { lag, begun, totals, busy, ticker, events, over, wakes, guards: Some(guards) })
+        Ok(Running { lag, begun, ends, totals, busy, ticker, events, over, wakes, guards: Some(guards) })
     }
 }
 

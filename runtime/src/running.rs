@@ -4,6 +4,7 @@ use crate::lag::Lag;
 use crate::observe::RunTotals;
 use crate::share::BusySeconds;
 use crate::ticker::Ticker;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -19,6 +20,8 @@ pub struct Running {
     pub lag: Arc<Lag>,
     /// Where it began.
     pub begun: Begun,
+    /// Where each partition ends, in a bounded run.
+    pub(crate) ends: Option<BTreeMap<Arc<str>, i64>>,
     pub(crate) totals: Arc<Mutex<RunTotals>>,
     pub(crate) busy: Arc<Mutex<BusySeconds>>,
     pub(crate) ticker: Arc<Ticker>,
@@ -51,7 +54,7 @@ pub enum Event {
 
 /// A handle with which a signal handler ends a run.
 #[derive(Clone)]
-pub struct Stop(Arc<Ticker>);
+pub struct Stop(pub(crate) Arc<Ticker>);
 
 impl Stop {
     /// Stop reading, commit, flush; [`Event::Drained`] follows.
@@ -64,6 +67,14 @@ impl Running {
     /// A handle to end it.
     pub fn stop(&self) -> Stop {
         Stop(self.ticker.clone())
+    }
+
+    /// Of a bounded run, how many partitions are not read to their end as of `commit`: a stop may come before it.
+    pub fn unfinished(&self, commit: &Commit) -> usize {
+        let short = |(name, end): &(&Arc<str>, &i64)| {
+            commit.partitions.get(*name).is_none_or(|state| state.next_offset < **end)
+        };
+        self.ends.iter().flatten().filter(short).count()
     }
 
     /// What this run has committed so far.

@@ -1,5 +1,7 @@
 //! What several test modules begin with.
 
+pub(crate) mod faulty;
+
 use crate::journal::{Coverage, Recovered};
 use std::collections::{BTreeMap, BTreeSet};
 use stream::{RecordHash, Sequence};

@@ -3,6 +3,9 @@
 //! Beside the file stands `{file}.progress`: the last epoch that is complete in it and the file's length then. A claim
 //! cuts the file back to that length, and the journal delivers the rest again. Both are on disk before a step is done.
 
+mod rotate;
+
+use crate::file_place;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -19,6 +22,8 @@ const EVERY: Duration = Duration::from_secs(1);
 pub struct DeadLetterFile {
     path: PathBuf,
     source: String,
+    /// At this length the file is put aside; none lets it grow.
+    rotate_at: Option<u64>,
     held: Option<Held>,
     /// The last generation of an earlier life, whose epochs say nothing about ours.
     earlier: Option<Generation>,
@@ -54,7 +59,14 @@ struct Line<'a> {
 impl DeadLetterFile {
     /// Letters from `source` (a path or topic) go to `path`. Nothing is opened yet.
     pub fn new(path: impl Into<PathBuf>, source: &str) -> Self {
-        DeadLetterFile { path: path.into(), source: source.to_owned(), held: None, earlier: None }
+        DeadLetterFile { path: path.into(), source: source.to_owned(), rotate_at: None, held: None, earlier: None }
+    }
+
+    /// Once the file is this long it is renamed to `{file}.1`, in place of the one before, and a new one begins. Letters
+    /// older than both are gone.
+    #[must_use]
+    pub fn rotated_at(self, bytes: u64) -> Self {
+        DeadLetterFile { rotate_at: Some(bytes), ..self }
     }
 
     fn marker_path(&self) -> PathBuf {
@@ -110,7 +122,9 @@ impl DeadLetterFile {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&self.path);
         let file = file.map_err(|error| self.fault(&error))?;
         match file.try_lock() {
-            Ok(()) => Ok(file),
+            // Opened just before it was put aside, it is not the one to write to.
+            Ok(()) if rotate::is_at(&self.path, &file).is_ok_and(|is_at| is_at) => Ok(file),
+            Ok(()) => Err(self.fault(&std::io::Error::other("another instance has just put it aside"))),
             Err(TryLockError::WouldBlock) => Err(Fault::transient(
                 format!("cannot write dead letters to {}", self.path.display()),
                 "another instance holds it",
@@ -191,9 +205,15 @@ impl DeadLetterFile {
 
     /// Append a step after what is recorded, whatever a failed try left behind it.
     fn append(&self, held: &mut Held, step: &Step) -> std::io::Result<()> {
-        let mut marker = held.marker.clone();
-        let fresh: Vec<_> = step.dead_letters.iter().filter(|(epoch, _)| Some(*epoch) > marker.epoch).collect();
+        let fresh: Vec<_> = step.dead_letters.iter().filter(|(epoch, _)| Some(*epoch) > held.marker.epoch).collect();
         let lines = self.lines(&fresh);
+        if !lines.is_empty() && self.rotate_at.is_some_and(|most| held.marker.length >= most) {
+            held.file = rotate::turn(&self.path, &held.file)?;
+            held.marker.length = 0;
+            // Before anything is in it: a claim must not keep what a crash tore.
+            self.write_marker(&held.marker)?;
+        }
+        let mut marker = held.marker.clone();
         if !lines.is_empty() {
             // Somebody may have moved letters away while we ran: never leave a hole.
             let end = held.file.metadata()?.len().min(marker.length);
@@ -223,6 +243,7 @@ impl Follower for DeadLetterFile {
     }
 
     fn look(&mut self) -> Result<Option<Progress>, Fault> {
+        file_place::probe(&self.path).map_err(|error| self.fault(&error))?;
         Ok(self.read_marker()?.map(|marker| progress(&marker)))
     }
 

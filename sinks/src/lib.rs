@@ -5,6 +5,7 @@
 
 mod boards;
 mod dead_letters;
+mod file_place;
 mod postgres;
 mod retention;
 mod sql;

@@ -1,9 +1,8 @@
 //! NDJSON files as a source. A file is one partition, a directory one per regular file; an offset is the byte where a
-//! line starts. A file may grow while it is read; it must not shrink below what was read.
-//!
-//! The fingerprint of a position is not checked here: a file that was cut and grew beyond our position again, between
-//! two looks at it, is not noticed.
+//! line starts. A file may grow while it is read; it must not shrink below what was read. A start checks that the record
+//! before its position is the one that was read there.
 
+mod refill;
 mod tail;
 
 use std::collections::BTreeMap;
@@ -111,7 +110,9 @@ impl Source for FileSource {
                 ));
             };
             let end = ends.as_ref().map(|ends| ends.get(&position.name).copied().unwrap_or(0));
-            Tail::open(path, position.offset, end)
+            let tail = Tail::open(path, position.offset, end)?;
+            refill::check(path, position)?;
+            Ok(tail)
         };
         let tails = assigned.iter().map(open).collect::<Result<Vec<_>, Fault>>()?;
         Ok(Box::new(FileReader { tails, turn: 0, reads: 0 }))

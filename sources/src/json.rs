@@ -120,8 +120,10 @@ fn string(raw: &str) -> Result<Cow<'_, str>, serde_json::Error> {
 fn time(raw: &str) -> Result<EventTime, &'static str> {
     let millis = match raw.as_bytes()[0] {
         b'"' => instant::parse(&string(raw).map_err(|_| "has a lone surrogate escape")?)?,
-        b'-' | b'0'..=b'9' if raw.contains(['.', 'e', 'E']) => return Err("is not an integer"),
-        b'-' | b'0'..=b'9' => raw.parse().map_err(|_| "is outside 1970 to 9999")?,
+        b'-' | b'0'..=b'9' => raw.parse().map_err(|_| match raw.contains(['.', 'e', 'E']) {
+            true => "is not an integer",
+            false => "is outside 1970 to 9999",
+        })?,
         _ => return Err("is neither an integer nor a string"),
     };
     EventTime::valid(millis).ok_or("is outside 1970 to 9999")

@@ -143,6 +143,27 @@ pub struct Commit {
     pub evictable: Option<EventTime>,
 }
 
+impl Commit {
+    /// A record that says nothing but its number, in the epoch of that number.
+    pub fn empty(generation: Generation, sequence: Sequence) -> Self {
+        Commit {
+            epoch: sequence.0,
+            generation,
+            sequence,
+            hash: RecordHash::default(),
+            changed: true,
+            last: false,
+            watermark: None,
+            partitions: Arc::default(),
+            ledger: Arc::default(),
+            late: Vec::new(),
+            dead_letters: Arc::default(),
+            granted: Vec::new(),
+            evictable: None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -43,7 +43,7 @@ pub struct Fault {
     pub what: String,
     /// Why.
     pub why: String,
-    /// What to do about it.
+    /// What to do about it; empty where `why` is a list that says it for each.
     pub hint: String,
     /// Whether trying again can help.
     pub retry: Retry,
@@ -95,7 +95,8 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} ({})", self.what, self.why, self.hint)
+        write!(f, "{}: {}", self.what, self.why)?;
+        if self.hint.is_empty() { Ok(()) } else { write!(f, " ({})", self.hint) }
     }
 }
 

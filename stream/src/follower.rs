@@ -72,6 +72,21 @@ pub struct Step {
     pub dead_letters: Vec<(Sequence, Arc<DeadLetter>)>,
 }
 
+impl Step {
+    /// A step that says how far, and nothing else.
+    pub fn empty(commit: impl Into<Arc<Commit>>) -> Self {
+        Step {
+            commit: commit.into(),
+            rows: Vec::new(),
+            statuses: Vec::new(),
+            with_rankings: false,
+            rankings: Vec::new(),
+            pointers: Vec::new(),
+            dead_letters: Vec::new(),
+        }
+    }
+}
+
 /// Something outside that follows the journal. Runs on a thread of its own; may block, but every wait has a deadline.
 pub trait Follower: Send {
     /// For logs and metrics: `postgres`, `redis`, …
@@ -80,10 +95,10 @@ pub trait Follower: Send {
     /// What it needs.
     fn wants(&self) -> Wants;
 
-    /// Read what is recorded, without changing anything.
+    /// Read what is recorded, without changing anything. Nothing recorded is told only where something could be.
     ///
     /// # Errors
-    /// Unreachable (a retry helps).
+    /// Unreachable, or a place where nothing can be written (a retry helps).
     fn look(&mut self) -> Result<Option<Progress>, Fault>;
 
     /// Where everything ends that is there before our journal begins, for followers whose objects do not tell which

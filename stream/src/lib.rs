@@ -42,7 +42,7 @@ pub use intake::{Intake, Reader};
 pub use key::{Key, KeyArena};
 pub use key_group::{Assignment, KEY_GROUPS, KeyGroup, fingerprint, key_hash};
 pub use ranking::{Ranking, RowBlock, WindowStatus, WindowTotals};
-pub use record::{Header, RawRecord};
+pub use record::{Header, RawRecord, RecordIdentity};
 pub use report::{PartitionReport, Report};
 pub use source::{PartitionInfo, PartitionPosition, ReadState, RecordSink, Source, SourceIdentity, SourceReader};
 pub use state::{GroupState, PaneCell};

@@ -162,7 +162,7 @@ impl Drop for Running {
 }
 
 fn signal(name: &str, process: u32) -> bool {
-    let sent = Command::new("kill").args([&format!("-{name}"), &process.to_string()]).stderr(Stdio::null()).status();
+    let sent = Command::new("sh").args(["-c", &format!("kill -{name} {process}")]).stderr(Stdio::null()).status();
     sent.is_ok_and(|status| status.success())
 }
 

@@ -9,9 +9,7 @@ pub(super) fn config(what: &ConfigVerb) -> Result<ExitCode, Fault> {
     match what {
         ConfigVerb::Show { origin, settings } => {
             let loaded = super::loaded(settings)?;
-            loaded
-                .check()
-                .map_err(|errors| Fault::usage("the configuration is wrong", errors, "mend what is named above"))?;
+            loaded.check().map_err(|errors| Fault::usage("the configuration is wrong", errors, ""))?;
             print!("{}", loaded.show(*origin));
         }
         ConfigVerb::Check { settings } => {

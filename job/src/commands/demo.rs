@@ -18,7 +18,7 @@ pub(super) fn demo(arguments: &DemoArguments) -> Result<ExitCode, Fault> {
     // The demo's own settings stand above the defaults and below what the user gives. Retention keeps ./data small.
     let own = format!(
         "[job]\nname = \"demo\"\nstate = {state:?}\n[source]\nkind = \"generator\"\n[sink]\ntables = \"sqlite\"\nboard = \"memory\"\n\
-         [sink.sqlite]\npath = {tables:?}\n[sink.dead_letters]\ntopic = \"\"\nfile = {dead:?}\n\
+         [sink.sqlite]\npath = {tables:?}\n[sink.dead_letters]\ntopic = \"\"\nfile = {dead:?}\nrotate_at = \"64MiB\"\n\
          [retention]\nminute = \"1h\"\nhour = \"7d\"\nday = \"60d\"\n[journal]\nretain = \"5m\"\n",
         state = format!("file:{data}"),
         tables = format!("{data}/topk.db"),

@@ -6,7 +6,7 @@ use crate::endpoints::Endpoints;
 use crate::settings::Settings;
 use crate::video_views;
 use crate::{http, logging, supervise};
-use runtime::{Begun, BusySeconds, Event, RunTotals, Running, Stop};
+use runtime::{Begun, BusySeconds, Event, Plan, RunTotals, Running, Stop};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use stream::{Commit, Exit, Fault};
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode, Fault> {
@@ -49,10 +49,15 @@ pub(super) fn supervised(assembly: &Assembly, mode: &Mode) -> Result<ExitCode, F
         tracing::warn!(setting = key, "this setting has no effect yet: the part it bounds is not built");
     }
     let (stop, stopped_by) = watch::channel(None);
-    runtime.spawn(watch_signals(stopped_by, ready.clone(), settings.drain_timeout));
+    let signals = {
+        // Listened for before anything is read, so that no stop is taken for one of a start that read nothing.
+        let _context = runtime.enter();
+        (signal(SignalKind::terminate()).map_err(wrong)?, signal(SignalKind::interrupt()).map_err(wrong)?)
+    };
+    runtime.spawn(watch_signals(signals, stopped_by, ready.clone(), settings.drain_timeout));
 
     let started = assembly.clock.monotonic();
-    let (running, endpoints) = match start(assembly, mode, &runtime, &ready) {
+    let (running, endpoints) = match start(assembly, mode, &runtime, &ready, stop) {
         Ok(started) => started,
         Err(fault) if fault.exit == Exit::Failed => {
             logging::complain(&fault);
@@ -60,14 +65,18 @@ pub(super) fn supervised(assembly: &Assembly, mode: &Mode) -> Result<ExitCode, F
         }
         Err(fault) => return Err(fault),
     };
-    stop.send_replace(Some(running.stop()));
-    ready.store(true, Ordering::Release);
     announce(&running, &endpoints, mode);
     let commit = wait(&running)?;
     ready.store(false, Ordering::Release);
-    let (totals, busy) = (running.totals(), running.busy());
+    let (totals, busy, unfinished) = (running.totals(), running.busy(), running.unfinished(&commit));
     running.finish();
     if mode.until_end {
+        if unfinished > 0 {
+            println!(
+                "stopped    before the end, by a signal: {unfinished} of {} partitions have more to read; run it again to go on",
+                commit.partitions.len()
+            );
+        }
         summarize(&totals, &busy, &commit, settings, (assembly.clock.monotonic() - started).as_secs_f64());
     } else {
         tracing::info!(epoch = commit.sequence.0, "drained: everything read is committed and flushed");
@@ -81,6 +90,7 @@ fn start(
     mode: &Mode,
     runtime: &Runtime,
     ready: &Arc<AtomicBool>,
+    stop: watch::Sender<Option<Stop>>,
 ) -> Result<(Running, Endpoints), Fault> {
     let settings = &assembly.settings;
     let metrics = http::record()?;
@@ -102,7 +112,14 @@ fn start(
     }
     endpoints.write(&settings.state)?;
     let pipeline = assembly.pipeline();
-    let running = assembly.plan(mode.until_end)?.start(move |run| video_views::build(run, &pipeline))?;
+    let ready = ready.clone();
+    let on_reading = Box::new(move |handle| {
+        // In this order: a stop takes the readiness back.
+        ready.store(true, Ordering::Release);
+        stop.send_replace(Some(handle));
+    });
+    let plan = Plan { on_reading, ..assembly.plan(mode.until_end)? };
+    let running = plan.start(move |run| video_views::build(run, &pipeline))?;
     Ok((running, endpoints))
 }
 
@@ -129,13 +146,14 @@ async fn bind(address: &str, key: &str, what: &str) -> Result<(tokio::net::TcpLi
     Ok((listener, found))
 }
 
-/// The first SIGTERM or SIGINT drains; a second one, or the end of `drain_timeout`, leaves now. While the job is still
-/// starting nothing is read, so nothing is left to drain.
-async fn watch_signals(stop: watch::Receiver<Option<Stop>>, ready: Arc<AtomicBool>, drain_timeout: Duration) {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return;
-    };
+/// The first SIGTERM or SIGINT drains; a second one, or the end of `drain_timeout`, leaves now. Until the job is about to
+/// read, nothing is left to drain.
+async fn watch_signals(
+    (mut terminate, mut interrupt): (Signal, Signal),
+    stop: watch::Receiver<Option<Stop>>,
+    ready: Arc<AtomicBool>,
+    drain_timeout: Duration,
+) {
     let mut next = async || {
         tokio::select! {
             _ = terminate.recv() => 143,
@@ -145,7 +163,7 @@ async fn watch_signals(stop: watch::Receiver<Option<Stop>>, ready: Arc<AtomicBoo
     let code = next().await;
     ready.store(false, Ordering::Release);
     let Some(stop) = stop.borrow().clone() else {
-        tracing::info!("stopped while starting: nothing was read");
+        tracing::info!("stopped while starting: this start has read nothing; what was committed before stays as it is");
         std::process::exit(0);
     };
     tracing::info!(

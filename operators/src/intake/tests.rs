@@ -89,7 +89,7 @@ impl Bench {
         for batch in batches {
             for row in &batch.rows {
                 let minutes = i64::from(row.minute.0) - START / MINUTE;
-                *self.rows.entry((batch.keys.get(row.key).to_owned(), minutes, row.mask.0)).or_insert(0) += row.n;
+                *self.rows.entry((row.key.to_string(), minutes, row.mask.0)).or_insert(0) += row.n;
             }
         }
         report
@@ -256,6 +256,26 @@ fn an_idle_partitions_records_wait_for_a_grant_and_are_judged_from_its_floor() {
     let held = &report.partitions[0];
     assert_eq!((held.waiting, held.next_offset, held.consumed), (false, 2, 2));
     assert_eq!(held.watermark, Some(at(START + 39 * MINUTE)));
+}
+
+/// The reference for the far future is the clock when the record was read, however long it then waits for its grant; a
+/// stamp that the broker set on append comes before it, held or not.
+#[test]
+fn a_held_record_is_of_the_future_if_it_was_when_it_was_read() {
+    let mut bench = Bench::of(vec![fresh(false, Some(START)), fresh(true, None)]);
+    let limit = START + HOUR + 10 * MINUTE;
+    let event = |millis: i64| format!("k 1 {millis}");
+    bench.raw(0, Some(&event(limit)), None, false);
+    bench.raw(0, Some(&event(limit + 1)), None, false); // 1
+    bench.raw(0, Some(&event(START + 10 * MINUTE + 1)), Some(START), true); // 2: the clock would allow it
+    bench.raw(0, Some(&event(limit + 1)), Some(START + HOUR + 1), true);
+    bench.clock.advance(seconds(60));
+    bench.raw(0, Some(&event(limit + MINUTE)), None, false);
+    bench.clock.advance(seconds(3600));
+    bench.grant(0, None);
+    let report = bench.close();
+    assert_eq!(codes(&report), [(DeadCode::TimeFuture, 1), (DeadCode::TimeFuture, 2)]);
+    assert_eq!(report.partitions[0].counted, 3);
 }
 
 #[test]

@@ -134,19 +134,20 @@ pub(super) fn fold(
     let dropped_before = gathered.dropped();
     let mut summary = gathered.summary;
     let mut parts = Parts::new(objects, order);
+    let mut assigner = settings.windows.assigner();
     for range in &ranges {
         let (groups, gains) = recover::fold_range(objects, settings, &layers, dropped_before, range)?;
         summary.gain(gains).map_err(recover::not_foldable)?;
         for mut group in groups {
             group.panes.retain(|pane| {
-                let window = settings.windows.find(stream::WindowId { kind: pane.kind, start: pane.start });
+                let window = assigner.assign(pane.kind, pane.start);
                 window.state(dropped, settings.rules.allowed_lateness) != WindowState::Final
             });
             parts.add(group)?;
         }
     }
     let (folder, parts) = parts.finish()?;
-    summary.prune(settings);
+    summary.prune(settings, dropped);
     let listing = collect::list(objects, order.generation, delete_through, &folder)?;
     let body = BaseBody {
         covered: order.through,

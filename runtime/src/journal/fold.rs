@@ -6,8 +6,8 @@ use super::record::{EpochBody, Summary};
 use super::settings::JournalSettings;
 use std::collections::BTreeMap;
 use stream::{
-    Assigner, DeadCode, DeadLetter, EventTime, GroupState, KeyArena, KeyGroup, PaneCell, PartitionState, RecordHash,
-    Sequence, WindowId, WindowTotals,
+    Assigner, DeadCode, DeadLetter, EventTime, GroupState, KeyArena, KeyGroup, KindIndex, LateMask, Minute, PaneCell,
+    PartitionState, RecordHash, Sequence, WindowId, WindowState, WindowTotals,
 };
 
 /// An epoch's rows and what to do with them.
@@ -30,6 +30,17 @@ pub(super) enum Effect {
 
 /// What folding added to each window: (events, keys).
 pub(super) type Gains = BTreeMap<WindowId, (u64, u64)>;
+
+/// A row of a layer, of the group being folded.
+#[derive(Clone, Copy)]
+struct Row {
+    local: u32,
+    minute: Minute,
+    mask: LateMask,
+    /// 0 if the base has it already.
+    n: u64,
+    dirty: bool,
+}
 
 /// Folds group after group, remembering windows.
 pub(super) struct Folder<'a> {
@@ -54,55 +65,44 @@ impl<'a> Folder<'a> {
     /// Fold one group.
     pub(super) fn fold(&mut self, group: KeyGroup, base: Option<GroupState>) -> Result<GroupState, String> {
         let (mut keys, panes) = base.map_or_else(Default::default, |base| (base.keys, base.panes));
-        let mut touched = Vec::new();
+        let mut rows = Vec::new();
         for layer in self.layers {
-            self.take(group, layer, &mut keys, &mut touched)
+            take(group, layer, &mut keys, &mut rows)
                 .map_err(|why| format!("epoch {}, key group {}: {why}", layer.sequence, group.0))?;
         }
-        let panes = self.merge(panes, combine(touched)?)?;
+        let touched = self.count(rows).map_err(|why| format!("key group {}: {why}", group.0))?;
+        let panes = self.merge(panes, touched)?;
         Ok(GroupState { group, keys, panes })
     }
 
-    fn take(
-        &mut self,
-        group: KeyGroup,
-        layer: &Layer,
-        keys: &mut KeyArena,
-        touched: &mut Vec<PaneCell>,
-    ) -> Result<(), String> {
-        let Layer { delta, effect, .. } = layer;
-        if *effect != Effect::MarkDirty {
-            let groups = &delta.new_key_groups;
-            for index in groups.partition_point(|at| *at < group.0)..groups.partition_point(|at| *at <= group.0) {
-                keys.push(delta.new_keys.get(index as u32));
-            }
-        }
-        let rows = &delta.rows;
-        for row in
-            &rows[rows.partition_point(|row| row.group < group.0)..rows.partition_point(|row| row.group <= group.0)]
-        {
-            if row.dimension != 0 {
-                return Err("a row has a dimension, and this program knows none".to_owned());
-            }
-            if row.local as usize >= keys.len() {
-                return Err(format!("a row is of key {}, and there are {}", row.local, keys.len()));
-            }
-            let lateness = self.settings.rules.allowed_lateness;
-            let counts = *effect != Effect::MarkDirty;
-            let mut reopened = None;
-            self.assigner.counted(row.minute, row.mask, |window| {
-                if counts && self.dropped.is_some_and(|dropped| window.end.plus(lateness) <= dropped) {
-                    reopened = Some(window);
+    /// What rows add to panes, sorted by place, each place once. Rows are few beside the panes they count in, so rows are
+    /// sorted; a key's minutes in ascending order then walk through each kind's windows one after the other.
+    fn count(&mut self, mut rows: Vec<Row>) -> Result<Vec<PaneCell>, String> {
+        rows.sort_unstable_by_key(|row| u64::from(row.local) << 32 | u64::from(row.minute.0));
+        let kinds = self.settings.windows.len() as KindIndex;
+        let mut touched: Vec<PaneCell> = Vec::with_capacity(rows.len() + rows.len() / 2);
+        for of_key in rows.chunk_by(|one, next| one.local == next.local) {
+            for kind in 0..kinds {
+                let mut end = None;
+                for row in of_key.iter().filter(|row| !row.mask.is_late(kind)) {
+                    let at = row.minute.start();
+                    if end.is_none_or(|end| at >= end) {
+                        let window = self.assigner.assign(kind, at);
+                        touched.push(PaneCell { local: row.local, kind, start: window.start, count: 0, dirty: false });
+                        end = Some(window.end);
+                    }
+                    let lateness = self.settings.rules.allowed_lateness;
+                    let is_dropped = |end: EventTime| self.dropped.is_some_and(|dropped| end.plus(lateness) <= dropped);
+                    if row.n > 0 && end.is_some_and(is_dropped) {
+                        return Err(format!("a row of {at} counts in a window that was final before, ending {end:?}"));
+                    }
+                    let pane = touched.last_mut().expect("one was just pushed");
+                    pane.count = pane.count.checked_add(row.n).ok_or("a count overflows")?;
+                    pane.dirty |= row.dirty;
                 }
-                let count = if counts { row.n } else { 0 };
-                let dirty = *effect != Effect::Count;
-                touched.push(PaneCell { local: row.local, kind: window.kind, start: window.start, count, dirty });
-            });
-            if let Some(window) = reopened {
-                return Err(format!("a row counts in {window:?}, which was final before"));
             }
         }
-        Ok(())
+        Ok(touched)
     }
 
     /// Both sides are sorted by place and hold each place once. A pane without a count is one that has left the base.
@@ -138,20 +138,28 @@ fn place(pane: &PaneCell) -> (u32, u8, EventTime) {
     (pane.local, pane.kind, pane.start)
 }
 
-/// Sort by place and add up what is at the same place.
-fn combine(mut touched: Vec<PaneCell>) -> Result<Vec<PaneCell>, String> {
-    touched.sort_unstable_by_key(place);
-    let mut combined: Vec<PaneCell> = Vec::with_capacity(touched.len());
-    for touch in touched {
-        match combined.last_mut().filter(|last| place(last) == place(&touch)) {
-            Some(last) => {
-                last.count = last.count.checked_add(touch.count).ok_or("a count overflows")?;
-                last.dirty |= touch.dirty;
-            }
-            None => combined.push(touch),
+/// A layer's share of a group: its new keys, and its rows.
+fn take(group: KeyGroup, layer: &Layer, keys: &mut KeyArena, into: &mut Vec<Row>) -> Result<(), String> {
+    let Layer { delta, effect, .. } = layer;
+    if *effect != Effect::MarkDirty {
+        let groups = &delta.new_key_groups;
+        for index in groups.partition_point(|at| *at < group.0)..groups.partition_point(|at| *at <= group.0) {
+            keys.push(delta.new_keys.get(index as u32));
         }
     }
-    Ok(combined)
+    let rows = &delta.rows;
+    let own = rows.partition_point(|row| row.group < group.0)..rows.partition_point(|row| row.group <= group.0);
+    for row in &rows[own] {
+        if row.dimension != 0 {
+            return Err("a row has a dimension, and this program knows none".to_owned());
+        }
+        if row.local as usize >= keys.len() {
+            return Err(format!("a row is of key {}, and there are {}", row.local, keys.len()));
+        }
+        let n = if *effect == Effect::MarkDirty { 0 } else { row.n };
+        into.push(Row { local: row.local, minute: row.minute, mask: row.mask, n, dirty: *effect != Effect::Count });
+    }
+    Ok(())
 }
 
 impl Summary {
@@ -193,13 +201,16 @@ impl Summary {
         Ok(())
     }
 
-    /// Forget the totals of windows that are final and beyond retention, counted back from the watermark.
-    pub(super) fn prune(&mut self, settings: &JournalSettings) {
+    /// Forget the totals of windows that are final and beyond retention, counted back from the watermark, unless their
+    /// panes may still be there (`dropped`, as in a base): such a window still owes its last board, which shows them.
+    pub(super) fn prune(&mut self, settings: &JournalSettings, dropped: Option<EventTime>) {
         let Some(watermark) = self.watermark else { return };
+        let lateness = settings.rules.allowed_lateness;
         self.totals.retain(|id, _| {
             let keep = settings.retention.get(usize::from(id.kind)).copied().flatten();
             let Some(keep) = keep else { return true };
-            settings.windows.find(*id).end.plus(keep.max(settings.rules.allowed_lateness)) > watermark
+            let window = settings.windows.find(*id);
+            window.end.plus(keep.max(lateness)) > watermark || window.state(dropped, lateness) != WindowState::Final
         });
     }
 }

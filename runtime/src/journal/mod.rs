@@ -20,7 +20,8 @@
 //! just before its put. Therefore `generation/{x}` objects are kept for ever, nothing is deleted before a start has
 //! closed its slots, and after each commit, before anything of it is shown, the writer checks that the slot of the
 //! next generation is still absent. A slot holds the hash of its fence record: whoever finds its own slot taken by
-//! another fence has been overtaken.
+//! another fence has been overtaken. And a chain that ends before the greatest slot's generation has lost commits: it is
+//! refused before anything is written.
 //!
 //! *Compacting.* A background thread folds base and epochs from files alone. The base record lists its parts, with
 //! length and hash, and what may be deleted; deletion happens after the record is durable and the slot was checked.

@@ -70,6 +70,12 @@ pub(super) fn gather(
     };
     let covered = base.as_ref().map_or(FIRST, |base| base.covered);
     let records = chain::stretch(objects, Sequence(covered.0 + 1), through)?;
+    if let (None, Some((first, _))) = (&base, records.first())
+        && first.link.previous != genesis.hash
+    {
+        let why = format!("it does not follow {}: it names another record before it", chain::name_of(FIRST));
+        return Err(unreadable(&first.opened.name, why));
+    }
     let mut summary = match &base {
         Some(base) => base.summary.clone(),
         None => Summary { partitions: genesis.body.states(), last_epoch: (FIRST, genesis.hash), ..Summary::default() },
@@ -187,7 +193,7 @@ pub(super) fn load(
     if older.tables != Coverage::Exact {
         groups.iter_mut().flat_map(|group: &mut GroupState| &mut group.panes).for_each(|pane| pane.dirty = true);
     }
-    summary.prune(settings);
+    summary.prune(settings, dropped);
     tracing::info!(covered = covered.0, through = tail.link.sequence.0, records = gathered.records, "journal loaded");
     let recovered = Recovered {
         sequence: tail.link.sequence,

@@ -44,7 +44,7 @@ pub struct Recovered {
     pub partitions: BTreeMap<Arc<str>, PartitionState>,
     /// Every partition's account.
     pub ledger: BTreeMap<Arc<str>, LedgerLine>,
-    /// Totals of every window within retention.
+    /// Totals of every window within retention, and of every window that has panes.
     pub totals: BTreeMap<WindowId, WindowTotals>,
     /// Followers' progress as far as it was journaled; their own account is later or the same.
     pub acks: BTreeMap<String, Ack>,

@@ -1,8 +1,9 @@
 //! Slots: `generation/{x}`, one for every generation, created by starts and kept for ever. They stop an instance that
 //! slept through a take-over and finds that the name it was about to create has been deleted meanwhile.
 
-use super::chain::{Put, create, numbered};
+use super::chain::{self, Put, Record, create, numbered};
 use super::store::Objects;
+use serde::Deserialize;
 use std::collections::BTreeSet;
 use stream::{Exit, Fault, Generation, RecordHash, Sequence};
 
@@ -11,6 +12,52 @@ const FOLDER: &str = "generation";
 /// The name of a generation's slot.
 pub(super) fn name_of(generation: Generation) -> String {
     format!("{FOLDER}/{:020}", generation.0)
+}
+
+/// The last record; none if the journal is empty. A slot is closed only after the fence of its generation is durable, so a
+/// chain that ends before the greatest slot's generation has lost commits. Slots are looked at first: whoever takes over
+/// meanwhile makes the chain longer, never shorter.
+///
+/// # Errors
+/// Commits are lost (refused); the store.
+pub(super) fn tail(objects: &Objects) -> Result<Option<Record>, Fault> {
+    let greatest = objects.list(FOLDER)?.iter().filter_map(|object| numbered(&object.name, FOLDER)).max();
+    let tail = chain::tail(objects)?;
+    let reached = tail.as_ref().map_or(0, |tail| tail.link.generation.0);
+    match greatest.filter(|greatest| *greatest > reached) {
+        Some(greatest) => Err(lost(objects, Generation(greatest), tail.as_ref())?),
+        None => Ok(tail),
+    }
+}
+
+/// The content of a slot.
+#[derive(Deserialize)]
+struct Slot {
+    fence: Sequence,
+}
+
+fn lost(objects: &Objects, greatest: Generation, tail: Option<&Record>) -> Result<Fault, Fault> {
+    let slot = objects.read(&name_of(greatest))?;
+    let last = tail.map_or(Sequence(0), |tail| tail.link.sequence);
+    let ends = match tail {
+        Some(tail) => format!("the journal ends with record {last} of generation {}", tail.link.generation),
+        None => "the journal has no record at all".to_owned(),
+    };
+    let first = last.0 + 1;
+    let why = match slot.and_then(|slot| serde_json::from_slice::<Slot>(&slot).ok()) {
+        Some(Slot { fence }) if fence > last => {
+            format!(
+                "generation {greatest} took over at record {fence}, and {ends}: records {first} to {fence}, and whatever came after, are missing"
+            )
+        }
+        _ => format!("generation {greatest} has run, and {ends}: record {first} and whatever came after are missing"),
+    };
+    let hint = format!(
+        "restore {} and all that came after it from a copy of the state ({}/ belongs with {FOLDER}/); to count anew, give the job fresh job.state and sinks",
+        chain::name_of(Sequence(first)),
+        chain::COMMITS
+    );
+    Ok(Fault::refused("the journal lost commits", why, hint))
 }
 
 /// Close every slot up to our own. Ours says which fence it belongs to, so that an instance whose stale fence got the

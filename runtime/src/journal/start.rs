@@ -75,9 +75,9 @@ impl Journal {
     /// What is there; none if the journal is empty.
     ///
     /// # Errors
-    /// The store fails, or what it holds cannot be read.
+    /// The store fails, what it holds cannot be read, or its last commits are gone (exit 3).
     pub fn look(&self) -> Result<Option<Glance>, Fault> {
-        let Some(tail) = chain::tail(&self.objects)? else { return Ok(None) };
+        let Some(tail) = slots::tail(&self.objects)? else { return Ok(None) };
         Ok(Some(Glance {
             genesis: Origin::read(&self.objects)?.body,
             generation: tail.link.generation,
@@ -93,7 +93,7 @@ impl Journal {
     /// # Errors
     /// As [`Journal::look`].
     pub fn read(&self, from: &LoadFrom) -> Result<Option<(Genesis, Recovered)>, Fault> {
-        let Some(mut tail) = chain::tail(&self.objects)? else { return Ok(None) };
+        let Some(mut tail) = slots::tail(&self.objects)? else { return Ok(None) };
         let origin = Origin::read(&self.objects)?;
         loop {
             let loaded = recover::gather(&self.objects, &origin, tail.base(), tail.link.sequence)
@@ -113,13 +113,14 @@ impl Journal {
     /// that `genesis` gives, with a generation above `above` (what tables and boards show).
     ///
     /// # Errors
-    /// A still newer instance has taken over meanwhile (exit 4); a journal of another job (exit 2); the store.
+    /// A still newer instance has taken over meanwhile (exit 4); a journal of another job (exit 2); one that lost its last
+    /// commits (exit 3); the store.
     pub fn start(&self, above: Generation, genesis: impl FnOnce() -> Result<Genesis, Fault>) -> Result<Started, Fault> {
         let nonce = nonce();
         let mut genesis = Some(genesis);
         let mut resolved: Option<Genesis> = None;
         loop {
-            let tail = chain::tail(&self.objects)?;
+            let tail = slots::tail(&self.objects)?;
             let created = tail.is_none();
             let (link, sealed) = match &tail {
                 Some(tail) => {

@@ -2,13 +2,13 @@
 
 mod crashes;
 mod damage;
-mod faulty;
 mod fencing;
 mod golden;
 mod history;
 mod recovery;
 
 use super::*;
+use bytes::Bytes;
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use std::collections::BTreeMap;
@@ -97,4 +97,9 @@ fn start(journal: &Journal) -> Result<(Recovered, Writer), Fault> {
 
 fn at(millis: i64) -> EventTime {
     EventTime::from_millis(millis)
+}
+
+/// An object's bytes, past every plan.
+fn bytes_of(store: &Arc<dyn ObjectStore>, name: &str) -> Option<Bytes> {
+    store::Objects::new(store.clone(), Patience::default()).unwrap().read(name).unwrap()
 }

@@ -6,6 +6,7 @@ mod gate;
 mod script;
 
 use super::*;
+use crate::journal::Hold;
 use double::{Double, Shown, best};
 use gate::Gate;
 use operators::{CountInWindows, IntakeSettings, RankUnion, RecordIntake, WindowStore};
@@ -31,6 +32,10 @@ struct World {
     letters: Arc<Mutex<Shown>>,
     /// Claims and writes of the tables that fail.
     away: (u32, u32),
+    /// While this is set, writes of the boards fail.
+    boards_shut: Arc<AtomicBool>,
+    /// How long minutes are kept.
+    retention: Option<Duration>,
     max_events: u64,
     until_end: bool,
 }
@@ -38,7 +43,18 @@ struct World {
 impl World {
     fn of(script: Script) -> Self {
         let (tables, boards, letters) = Default::default();
-        World { store: Gate::open(), script, tables, boards, letters, away: (0, 0), max_events: 500, until_end: true }
+        World {
+            store: Gate::open(),
+            script,
+            tables,
+            boards,
+            letters,
+            away: (0, 0),
+            boards_shut: Arc::default(),
+            retention: None,
+            max_events: 500,
+            until_end: true,
+        }
     }
 
     fn plan(&self, workers: usize) -> Plan {
@@ -57,17 +73,22 @@ impl World {
         let letters = Wants { dead_letters: true, ..Wants::default() };
         let mut tables = Double::new("tables", tables, &self.tables, &self.store);
         tables.away = self.away;
+        let mut boards = Double::new("boards", boards, &self.boards, &self.store);
+        boards.shut = self.boards_shut.clone();
+        let retention = vec![self.retention, None, None];
+        let journal =
+            JournalSettings { retention: retention.clone(), ..JournalSettings::new("songs", windows.clone(), rules) };
         Plan {
             job: "songs".to_owned(),
             workers,
-            store: Arc::new(self.store.clone()),
-            journal: JournalSettings::new("songs", windows.clone(), rules),
+            store: self.store.store(),
+            journal,
             source: Arc::new(self.script.clone()),
             semantic: BTreeMap::new(),
-            rules: WindowRules { windows, allowed_lateness, retention: vec![None; 3] },
+            rules: WindowRules { windows, allowed_lateness, retention },
             followers: vec![
                 Box::new(tables),
-                Box::new(Double::new("boards", boards, &self.boards, &self.store)),
+                Box::new(boards),
                 Box::new(Double::new("letters", letters, &self.letters, &self.store)),
             ],
             intake: Box::new(move |reader, partitions| {
@@ -79,11 +100,15 @@ impl World {
             idle_timeout: Duration::from_secs(3600),
             start_deadline: Duration::ZERO,
             clock,
+            on_reading: Box::new(|_| ()),
         }
     }
 
     fn start(&self, workers: usize) -> Running {
-        let plan = self.plan(workers);
+        self.launch(self.plan(workers))
+    }
+
+    fn launch(&self, plan: Plan) -> Running {
         let rules = plan.rules.clone();
         let started = plan.start(move |run: &mut Pipeline<'_>| {
             let mut store =
@@ -189,6 +214,64 @@ fn a_follower_that_is_away_at_start_is_claimed_later() {
     assert_eq!(world.tables.lock().unwrap().claims, 1);
 }
 
+/// Contract, "Redis": every window that had an event gets its board, however far the watermark has passed it, also if the
+/// process was killed before.
+#[test]
+fn boards_that_a_kill_kept_back_come_after_it_even_beyond_retention() {
+    for (compacts, workers) in [(false, 1), (true, 2)] {
+        let world = World { retention: Some(Duration::from_secs(120)), ..World::of(Script::seeded(3, 3000, 11)) };
+        let expected = recount(&world.script, &[]);
+        world.boards_shut.store(true, Ordering::SeqCst);
+        let running = world.start(workers);
+        let all: i64 = ["0", "1", "2"].iter().map(|name| world.script.end(name)).sum();
+        until("all is committed", || running.totals().consumed == all as u64);
+        // Killed here: this is what is left of it.
+        let store = world.store.as_it_stands();
+        let killed = World { store, retention: world.retention, ..World::of(world.script.clone()) };
+        if compacts {
+            let Plan { mut journal, store, clock, .. } = killed.plan(1);
+            journal.followers = vec![("tables".to_owned(), Hold::Always), ("boards".to_owned(), Hold::WithinRetain)];
+            let journal = Journal::open(store, journal, clock).unwrap();
+            let started = journal.start(Generation(0), || panic!("there is a genesis")).unwrap();
+            started.load(&LoadFrom::default()).unwrap().1.compact().unwrap();
+        }
+        killed.run(workers);
+        let minutes = |shown: &Shown| -> Vec<i64> {
+            shown.boards.keys().filter(|id| id.kind == 0).map(|id| id.start.millis()).collect()
+        };
+        let had_events: BTreeSet<i64> =
+            expected.rows.keys().filter(|(kind, ..)| *kind == 0).map(|(_, start, _)| *start).collect();
+        let beyond = expected.watermark.unwrap() - 120_000;
+        assert!(had_events.iter().filter(|start| **start + 60_000 <= beyond).count() > 5, "or this proves nothing");
+        assert_eq!(minutes(&killed.boards.lock().unwrap()), Vec::from_iter(had_events));
+        world.boards_shut.store(false, Ordering::SeqCst);
+        drained(running);
+    }
+}
+
+/// As at start: a commit that is not in our chain is of another life, though its number is the one we remember.
+#[test]
+fn tables_that_come_back_with_a_hash_of_another_chain_are_refused() {
+    let world = World { max_events: 100, ..World::of(Script::seeded(2, 1000, 12)) };
+    world.run(1);
+    let Plan { journal, store, clock, .. } = world.plan(1);
+    let (_, journaled) = Journal::open(store, journal, clock).unwrap().read(&LoadFrom::default()).unwrap().unwrap();
+    let sequence = journaled.acks["tables"].sequence;
+    let hash = stream::RecordHash([7; 32]);
+    let progress = Progress { generation: Generation(1), sequence, hash: Some(hash) };
+    world.tables.lock().unwrap().progress = Some(progress);
+    // Away when it is claimed at start, and back soon after.
+    let running = World { away: (1, 0), ..world }.start(1);
+    match running.wait(PATIENCE) {
+        Some(Event::Failed(fault)) => {
+            assert_eq!(fault.exit, stream::Exit::Refused, "{fault}");
+            assert!(fault.what.contains("tables") && fault.why.contains(&hash.to_string()), "{fault}");
+        }
+        Some(Event::Drained(_)) => panic!("it went on over another life's tables"),
+        None => panic!("the run goes on and on"),
+    }
+}
+
 /// A store that stands still stops the readers, after so many epochs and records, and no later.
 #[test]
 fn uncommitted_work_is_bounded() {
@@ -255,6 +338,39 @@ fn a_drain_in_the_middle_shows_what_it_committed_and_the_next_run_goes_on() {
     let world = World { until_end: true, ..world };
     let last = world.run(3);
     world.check(&last, &recount(&world.script, &[]));
+}
+
+/// A run that is stopped before its end knows that it is; one that was read to its end does too.
+#[test]
+fn a_bounded_run_that_is_stopped_says_what_it_has_not_finished() {
+    let world = World { max_events: 200, ..World::of(Script::seeded(3, 6000, 13)) };
+    world.store.take_up_to(3);
+    let running = world.start(2);
+    until("it has begun", || world.store.records().last() == Some(&3));
+    running.stop().drain();
+    world.store.take_up_to(u64::MAX);
+    let Some(Event::Drained(last)) = running.wait(PATIENCE) else { panic!("it is drained") };
+    assert_eq!(running.unfinished(&last), 3);
+    running.finish();
+    let running = world.start(2);
+    let Some(Event::Drained(last)) = running.wait(PATIENCE) else { panic!("it is drained") };
+    assert_eq!(running.unfinished(&last), 0);
+    running.finish();
+    world.check(&last, &recount(&world.script, &[]));
+}
+
+/// The handle is there before the first record is read: whoever finds none has stopped a start that read nothing.
+#[test]
+fn a_start_that_is_stopped_before_it_reads_reads_nothing() {
+    for until_end in [true, false] {
+        let world = World { until_end, ..World::of(Script::seeded(3, 2000, 14)) };
+        let plan = Plan { on_reading: Box::new(|stop| stop.drain()), ..world.plan(2) };
+        drained(world.launch(plan));
+        assert_eq!(world.script.read.load(Ordering::SeqCst), 0);
+        assert_eq!(world.store.records(), [1], "genesis alone");
+        let world = World { until_end: true, ..world };
+        world.check(&world.run(2), &recount(&world.script, &[]));
+    }
 }
 
 /// Holes 8 and 11 of the protocol: it waits for its grant, and is judged from the floor.

@@ -5,7 +5,6 @@ use super::redis::{RedisReadings, RedisStore};
 use super::settings::BoardSettings;
 use super::store::{Age, Board, BoardStore, Put};
 use super::{BoardFollower, BoardReadings};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -140,19 +139,9 @@ fn window(kind: KindIndex, at: i64) -> Window {
 
 fn step(generation: u64, sequence: u64, rankings: &[(KindIndex, i64, u64)]) -> Step {
     let commit = Commit {
-        epoch: sequence,
-        generation: Generation(generation),
-        sequence: Sequence(sequence),
         hash: RecordHash([sequence as u8; 32]),
-        changed: true,
         watermark: Some(EventTime::from_millis(TWO)),
-        partitions: Arc::new(BTreeMap::new()),
-        ledger: Arc::new(BTreeMap::new()),
-        late: Vec::new(),
-        dead_letters: Arc::default(),
-        granted: Vec::new(),
-        evictable: None,
-        last: false,
+        ..Commit::empty(Generation(generation), Sequence(sequence))
     };
     let ranking = |(kind, at, count): &(KindIndex, i64, u64)| {
         let totals = WindowTotals { events: *count, keys: 1, late: 0 };
@@ -165,13 +154,10 @@ fn step(generation: u64, sequence: u64, rankings: &[(KindIndex, i64, u64)]) -> S
         Pointers { kind, current, closed: None }
     };
     Step {
-        commit: Arc::new(commit),
-        rows: Vec::new(),
-        statuses: Vec::new(),
         with_rankings: true,
         rankings: rankings.iter().map(ranking).collect(),
         pointers: vec![pointer(HOUR), pointer(ALL_TIME)],
-        dead_letters: Vec::new(),
+        ..Step::empty(commit)
     }
 }
 

@@ -1,9 +1,8 @@
 //! Dead letters arrive exactly once, whatever tears the file.
 
 use super::*;
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use stream::{Commit, DeadCode, RecordHash};
+use stream::{Commit, DeadCode};
 
 fn claim(generation: u64) -> Claim {
     Claim { job: "songs".into(), generation: Generation(generation) }
@@ -23,29 +22,9 @@ fn letter(offset: i64, value: Option<&[u8]>) -> Arc<DeadLetter> {
 }
 
 fn step(sequence: u64, letters: &[(u64, i64)]) -> Step {
-    let commit = Commit {
-        epoch: sequence,
-        generation: Generation(1),
-        sequence: Sequence(sequence),
-        hash: RecordHash::default(),
-        changed: true,
-        watermark: None,
-        partitions: Arc::new(BTreeMap::new()),
-        ledger: Arc::new(BTreeMap::new()),
-        late: Vec::new(),
-        dead_letters: Arc::default(),
-        granted: Vec::new(),
-        evictable: None,
-        last: false,
-    };
     Step {
-        commit: Arc::new(commit),
-        rows: Vec::new(),
-        statuses: Vec::new(),
-        with_rankings: false,
-        rankings: Vec::new(),
-        pointers: Vec::new(),
         dead_letters: letters.iter().map(|(epoch, at)| (Sequence(*epoch), letter(*at, Some(b"{\xff")))).collect(),
+        ..Step::empty(Commit::empty(Generation(1), Sequence(sequence)))
     }
 }
 
@@ -99,6 +78,18 @@ fn lines_are_those_of_the_contract() {
     let lines = bench.lines();
     assert_eq!(lines[0], expected);
     assert!(lines[1]["value_base64"].is_null() && lines.len() == 2);
+}
+
+/// A job that has not begun waits for such a place and ends, as for any sink that is away.
+#[test]
+fn a_place_that_cannot_be_written_is_told_at_the_first_look() {
+    let bench = Bench::new();
+    assert_eq!(bench.open().look(), Ok(None));
+    assert!(!bench.path.parent().unwrap().exists(), "a look leaves nothing behind");
+    std::fs::write(bench.path.parent().unwrap(), "no folder").unwrap();
+    let fault = bench.open().look().unwrap_err();
+    assert!(fault.is_transient() && fault.what.contains("dead.ndjson"), "{fault}");
+    assert!(fault.hint.contains("sink.dead_letters.file"), "{fault}");
 }
 
 #[test]
@@ -176,4 +167,80 @@ fn one_writer_at_a_time() {
     let other = Claim { job: "posts".into(), generation: Generation(9) };
     let fault = bench.open().claim(&other).unwrap_err();
     assert!(fault.exit.code() == 2 && fault.why.contains("\"songs\""), "{fault}");
+}
+
+/// Offsets in the file that was put aside.
+fn aside(bench: &Bench) -> Vec<i64> {
+    let text = std::fs::read_to_string(rotate::aside(&bench.path)).unwrap_or_default();
+    text.lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["offset"].as_i64().unwrap())
+        .collect()
+}
+
+#[test]
+fn a_full_file_is_put_aside_and_each_letter_is_in_one_of_the_two() {
+    let bench = Bench::new();
+    let mut file = bench.open().rotated_at(300);
+    file.claim(&claim(1)).unwrap();
+    let mut most = 0;
+    for at in 1..=40 {
+        file.write(&step(at, &[(at, at as i64)])).unwrap();
+        // Without letters nothing turns.
+        file.write(&step(at, &[])).unwrap();
+        let both = [aside(&bench), bench.offsets()].concat();
+        let last: Vec<i64> = (1..=at as i64).collect();
+        assert!(!both.is_empty() && last.ends_with(&both), "{both:?} after {at}");
+        most = most.max(std::fs::metadata(&bench.path).unwrap().len());
+    }
+    assert!(aside(&bench).len() > 1 && most < 300 + 200, "{most}");
+    drop(file);
+    let (_, progress) = bench.claimed(2);
+    assert_eq!(progress, Some(40));
+}
+
+/// Whatever the moment of a crash, the next claim goes on after the same epoch, without a gap or a repetition.
+#[test]
+fn a_crash_while_the_file_is_put_aside_loses_and_repeats_nothing() {
+    for moment in 0..3 {
+        let bench = Bench::new();
+        let mut file = bench.open().rotated_at(1);
+        file.claim(&claim(1)).unwrap();
+        file.write(&step(3, &[(3, 1), (3, 2)])).unwrap();
+        drop(file);
+        std::fs::rename(&bench.path, rotate::aside(&bench.path)).unwrap();
+        if moment > 0 {
+            File::create(&bench.path).unwrap();
+        }
+        if moment > 1 {
+            let marker = bench.open().read_marker().unwrap().unwrap();
+            bench.open().write_marker(&Marker { length: 0, ..marker }).unwrap();
+            bench.append("{\"offset\":3,\"epoch\":4}\n{\"torn");
+        }
+        let mut file = bench.open().rotated_at(1);
+        let progress = file.claim(&claim(2)).unwrap().unwrap();
+        assert_eq!(progress.sequence, Sequence(3), "moment {moment}");
+        file.write(&step(4, &[(4, 3)])).unwrap();
+        assert_eq!((aside(&bench), bench.offsets()), (vec![1, 2], vec![3]), "moment {moment}");
+        file.write(&step(5, &[(5, 4)])).unwrap();
+        assert_eq!((aside(&bench), bench.offsets()), (vec![3], vec![4]), "moment {moment}");
+    }
+}
+
+/// A try that fails half way is tried again with the same step.
+#[test]
+fn a_turn_that_fails_half_way_is_made_good() {
+    let bench = Bench::new();
+    let mut file = bench.open().rotated_at(1);
+    file.claim(&claim(1)).unwrap();
+    file.write(&step(3, &[(3, 1)])).unwrap();
+    // Renamed, and then no new file could be made.
+    std::fs::rename(&bench.path, rotate::aside(&bench.path)).unwrap();
+    file.write(&step(4, &[(4, 2)])).unwrap();
+    assert_eq!((aside(&bench), bench.offsets()), (vec![1], vec![2]));
+    // Somebody else's file in its place is left alone.
+    std::fs::remove_file(&bench.path).unwrap();
+    std::fs::write(&bench.path, "theirs").unwrap();
+    assert!(file.write(&step(5, &[(5, 3)])).unwrap_err().is_transient());
+    assert_eq!(std::fs::read_to_string(&bench.path).unwrap(), "theirs");
+    assert_eq!(aside(&bench), [1]);
 }

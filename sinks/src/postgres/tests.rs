@@ -88,15 +88,7 @@ fn claim(follower: &mut dyn Follower, generation: u64) -> Result<(), Fault> {
 }
 
 fn nothing(sequence: u64) -> Step {
-    Step {
-        commit: Arc::new(commit(1, sequence, None)),
-        rows: Vec::new(),
-        statuses: Vec::new(),
-        with_rankings: false,
-        rankings: Vec::new(),
-        pointers: Vec::new(),
-        dead_letters: Vec::new(),
-    }
+    Step::empty(commit(1, sequence, None))
 }
 
 #[test]

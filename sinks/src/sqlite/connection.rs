@@ -1,5 +1,6 @@
 //! Opening the file, and what its errors mean.
 
+use crate::file_place;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::path::Path;
 use std::time::Duration;
@@ -28,6 +29,17 @@ pub(super) fn open(path: &Path) -> Result<Connection, Fault> {
     prepared.map_err(|error| fault(path, &error))?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
+}
+
+/// Whether the file could be opened for writing; nothing is left behind.
+pub(super) fn probe(path: &Path) -> Result<(), Fault> {
+    file_place::probe(path).map_err(|error| {
+        Fault::transient(
+            format!("cannot use the tables in {}", path.display()),
+            error,
+            "check sink.sqlite.path, the permissions of its folder, and the disk",
+        )
+    })
 }
 
 /// Open for reading; none if there is no file yet.

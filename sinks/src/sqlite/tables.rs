@@ -1,6 +1,6 @@
 //! The follower that keeps tables in a SQLite file. One flush is one transaction.
 
-use super::connection::{fault, has_tables, open, open_to_read};
+use super::connection::{fault, has_tables, open, open_to_read, probe};
 use super::time::{instant, text};
 use crate::sql::{
     Flush, Layout, Migration, SWEEP_ROWS, StatusRow, StoredOwner, StoredProgress, TablesSettings, admit, hash_of,
@@ -249,6 +249,7 @@ impl Follower for SqliteTables {
     }
 
     fn look(&mut self) -> Result<Option<Progress>, Fault> {
+        probe(&self.path)?;
         let Some(connection) = open_to_read(&self.path)? else { return Ok(None) };
         let looked = (|| {
             if !has_tables(&connection)? {

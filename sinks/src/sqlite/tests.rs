@@ -80,6 +80,12 @@ fn a_folder_that_cannot_be_made_is_a_transient_fault() {
     let mut tables = SqliteTables::new(path, settings(), Arc::new(SystemClock::default())).unwrap();
     let fault = tables.claim(&Claim { job: "songs".into(), generation: Generation(1) }).unwrap_err();
     assert!(fault.is_transient(), "{fault}");
+    // A job that has not begun only looks, and must not begin.
+    let fault = tables.look().unwrap_err();
+    assert!(fault.is_transient() && fault.hint.contains("sink.sqlite.path"), "{fault}");
+    let file = File::new();
+    assert_eq!(file.open(settings()).look(), Ok(None));
+    assert!(!file.path().parent().unwrap().exists(), "a look leaves nothing behind");
 }
 
 #[test]

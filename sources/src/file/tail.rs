@@ -172,7 +172,7 @@ fn open_at(path: &Path, position: u64) -> Result<(BufReader<File>, Metadata), Fa
     Ok((BufReader::with_capacity(BUFFER, file), about))
 }
 
-fn fault(path: &Path, why: impl std::fmt::Display) -> Fault {
+pub(super) fn fault(path: &Path, why: impl std::fmt::Display) -> Fault {
     let hint = "check the file, its rights and the disk, then start again: the job goes on where it was";
     Fault::failed(format!("cannot read \"{}\"", path.display()), why, hint)
 }

@@ -1,5 +1,6 @@
 //! What every Kafka client here has in common: its settings, what it logs, and how its errors become faults.
 
+use super::unreachable;
 use rdkafka::admin::AdminClient;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
@@ -138,9 +139,7 @@ pub(super) fn passes(code: RDKafkaErrorCode) -> bool {
 /// The fault of a call that failed.
 pub(super) fn fault(what: impl Into<String>, error: &KafkaError) -> Fault {
     match error.rdkafka_error_code() {
-        Some(code) if passes(code) => {
-            Fault::transient(what, error, "check that the brokers of source.kafka.brokers can be reached")
-        }
+        Some(code) if passes(code) => Fault::transient(what, error, unreachable::HINT),
         _ => Fault::failed(what, error, "check the topic, the rights of this client, and the broker's log"),
     }
 }

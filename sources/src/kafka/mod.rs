@@ -1,7 +1,5 @@
 //! A Kafka topic as a source: partitions are assigned, never subscribed to; offsets are the journal's, and librdkafka
 //! never chooses one.
-//!
-//! The fingerprint of a position is not checked yet: a log that was cut and filled again beyond our offset goes unnoticed.
 
 mod client;
 mod dead_letters;
@@ -9,8 +7,10 @@ mod last_letter;
 mod offsets;
 mod producer;
 mod reader;
+mod refill;
 mod topic;
 mod topic_id;
+mod unreachable;
 
 use client::{DEADLINE, Watch};
 pub use dead_letters::{DeadLetterProducer, DeadLetterSettings};
@@ -127,6 +127,7 @@ impl Source for KafkaSource {
             Some(infos.iter().find(|info| info.name == *name).map_or(0, |info| info.end))
         };
         let positions = offsets::checked(&self.prober, &self.settings.topic, assigned)?;
+        refill::check(&self.settings, assigned)?;
         let lanes = positions.into_iter().zip(assigned);
         let lane = |((number, offset, end), position): (_, &PartitionPosition)| {
             Lane::new(number, offset, end, stop(&position.name))

@@ -1,7 +1,7 @@
 //! A plain producer, fast and in order, for synthetic events.
 
 use super::client::{self, Watch};
-use super::topic;
+use super::{topic, unreachable};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode;
@@ -59,7 +59,8 @@ impl KafkaWriter {
     /// The brokers cannot be reached, or refuse.
     pub fn ensure_topic(&self, partitions: i32) -> Result<(), Fault> {
         let admin = client::admin(&self.settings.brokers, &self.settings.properties)?;
-        topic::ensure(&admin, &self.settings.topic, partitions, &[])
+        let ensured = topic::ensure(&admin, &self.settings.topic, partitions, &[]);
+        ensured.map_err(|fault| unreachable::named(fault, &self.settings.brokers))
     }
 
     /// Queue a record; waits while the queue is full. `timestamp` in milliseconds since 1970.
@@ -103,6 +104,7 @@ impl KafkaWriter {
     }
 
     fn fault(&self, error: &KafkaError) -> Fault {
-        client::fault(format!("cannot write to the topic \"{}\"", self.settings.topic), error)
+        let fault = client::fault(format!("cannot write to the topic \"{}\"", self.settings.topic), error);
+        unreachable::named(fault, &self.settings.brokers)
     }
 }

@@ -1,6 +1,7 @@
 //! Questions about a topic, and its creation.
 
 use super::client::{DEADLINE, Watch, fault};
+use super::unreachable;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -26,7 +27,8 @@ pub(super) fn find(prober: &BaseConsumer<Watch>, topic: &str) -> Result<Option<V
 
 /// Numbers of the partitions of a topic that must be there.
 pub(super) fn partitions(prober: &BaseConsumer<Watch>, topic: &str, brokers: &str) -> Result<Vec<i32>, Fault> {
-    find(prober, topic)?.ok_or_else(|| {
+    let found = find(prober, topic).map_err(|fault| unreachable::named(fault, brokers))?;
+    found.ok_or_else(|| {
         Fault::failed(
             format!("cannot read the topic \"{topic}\""),
             format!("there is no such topic at {brokers}"),

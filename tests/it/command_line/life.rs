@@ -111,7 +111,55 @@ fn a_signal_while_starting_stops_at_once() {
     until("it waits", LONG, || job.stderr().contains("a fresh start waits for this sink").then_some(()));
     job.signal("TERM");
     let finished = job.wait(LONG).expect_code(0);
-    assert!(finished.stderr.contains("stopped while starting"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("stopped while starting: this start has read nothing"), "{}", finished.stderr);
+}
+
+/// Whenever the signal comes, what is said is true: either this start read nothing, or what it read is drained.
+#[test]
+fn a_signal_at_any_moment_of_a_start_is_answered_with_the_truth() {
+    let setup = with_one_view("moment");
+    add(&setup, 2000);
+    let (mut early, mut drained, mut shown) = (0, 0, 0);
+    for millis in (0..400).step_by(25) {
+        let job = setup.start(&["run"]);
+        std::thread::sleep(Duration::from_millis(millis));
+        job.signal("TERM");
+        let finished = job.wait(LONG);
+        let now = consumed(&setup).map_or(0, |consumed| consumed.parse::<u64>().expect("a number"));
+        if finished.stderr.contains("this start has read nothing") {
+            assert_eq!((finished.code, now), (Some(0), shown), "after {millis} ms: {}", finished.stderr);
+            early += 1;
+        } else if finished.stderr.contains("drained: everything read is committed and flushed") {
+            assert_eq!(finished.code, Some(0), "after {millis} ms: {}", finished.stderr);
+            drained += 1;
+        } else {
+            // Before the parent listened for signals there was nothing to tell.
+            assert_eq!((finished.code, finished.stderr.as_str(), now), (None, "", shown), "after {millis} ms");
+        }
+        shown = now;
+    }
+    println!("{early} stopped before reading, {drained} drained");
+    assert_eq!(setup.run_until_end().figure("read"), 2001 - shown);
+    setup.recount(&[]).expect_code(0);
+}
+
+#[test]
+fn a_run_to_the_end_that_is_stopped_before_it_says_so() {
+    let setup = with_one_view("short").with("epoch.max_events", 50);
+    add(&setup, 60_000);
+    let commits = setup.path("data").join("journal").join(setup.name()).join("commit");
+    let job = setup.start(&["run", "--until-end"]);
+    until("some epochs are committed", LONG, || (std::fs::read_dir(&commits).ok()?.count() > 5).then_some(()));
+    job.signal("INT");
+    let first = job.wait(LONG).expect_code(0);
+    let line = first.stdout.lines().next().expect("a summary");
+    assert!(line.starts_with("stopped    before the end, by a signal: 1 of 1 partitions"), "{}", first.stdout);
+    let read = first.figure("read");
+    assert!((1..60_001).contains(&read), "{read}");
+    let second = setup.run_until_end();
+    assert!(!second.stdout.contains("stopped"), "{}", second.stdout);
+    assert_eq!(second.figure("read"), 60_001 - read);
+    setup.recount(&[]).expect_code(0);
 }
 
 #[test]
@@ -150,7 +198,8 @@ fn the_child_ends_with_its_parent() {
     let job = setup.start(&["run"]);
     wait_until_counted(&setup, "1");
     let (parent, child) = (job.pid(), job.child().expect("a job runs"));
-    let killed = std::process::Command::new("kill").args(["-KILL", &parent.to_string()]).status().expect("kill runs");
+    let killed =
+        std::process::Command::new("sh").args(["-c", &format!("kill -KILL {parent}")]).status().expect("sh runs");
     assert!(killed.success());
     until("the child is gone", LONG, || (!is_there(child)).then_some(()));
     drop(job);

@@ -47,6 +47,9 @@ fn all_errors_are_said_at_once_and_an_unknown_key_with_the_nearest_known_one() {
         ] {
             assert!(said.contains(expected), "{words:?}: {expected} is missing in\n{said}");
         }
+        // Each mistake has its own remedy; the list as a whole has none.
+        let remedies = said.lines().filter(|line| line.contains("what to do: ")).count();
+        assert_eq!((remedies, said.lines().any(|line| line.starts_with("what to do"))), (4, false), "{said}");
     }
 }
 

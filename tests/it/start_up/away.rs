@@ -110,6 +110,31 @@ fn without_a_journal_the_job_waits_for_its_sinks_and_ends_with_1() {
     assert!(setup.run_until_end().stderr.contains("\"created\":true"));
 }
 
+/// Files are sinks too: one that cannot be opened is waited for, and nothing has begun.
+#[test]
+fn without_a_journal_a_file_that_cannot_be_opened_ends_with_1() {
+    thread::scope(|scope| {
+        for key in ["sink.sqlite.path", "sink.dead_letters.file"] {
+            scope.spawn(move || {
+                let mut setup = Setup::embedded("nofile");
+                write_views(&setup, "v", 5);
+                let right = setup.setting(key).to_owned();
+                let blocked = setup.path("blocked");
+                std::fs::write(&blocked, "a file stands where a folder should be").expect("written");
+                setup.set(key, format!("{}/below", blocked.display()));
+                let finished = setup.topk(&["run"]).expect_code(1);
+                for expected in ["a fresh start waits for this sink", "error: ", key, "what to do: "] {
+                    assert!(finished.stderr.contains(expected), "no `{expected}` in\n{}", finished.stderr);
+                }
+                assert!(!finished.stderr.contains("started again"), "{}", finished.stderr);
+                setup.set(key, right);
+                assert!(setup.run_until_end().stderr.contains("\"created\":true"), "it began nothing");
+                setup.recount(&[]).expect_code(0);
+            });
+        }
+    });
+}
+
 #[test]
 fn without_a_journal_the_job_begins_when_the_sink_comes() {
     let setup = Setup::embedded("comes");

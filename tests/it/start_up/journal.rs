@@ -28,6 +28,31 @@ fn an_empty_journal_beside_tables_with_progress_is_refused() {
     }
 }
 
+/// The end of the journal is gone, with the take-over in it; that there was one is known from its slot.
+#[test]
+fn a_journal_that_lost_its_last_commits_is_refused_each_time() {
+    let setup = embedded_with_progress("tail");
+    setup.run_until_end();
+    let commits = setup.path("data").join("journal").join(setup.name()).join("commit");
+    let names = || -> Vec<_> {
+        let mut names: Vec<_> =
+            fs::read_dir(&commits).expect("there is a journal").map(|entry| entry.expect("a name").path()).collect();
+        names.sort();
+        names
+    };
+    let fence = names().pop().expect("there are commits");
+    fs::rename(&fence, setup.path("fence")).expect("it is there");
+    let (before, left) = (setup.tables(), names());
+    for _ in 0..2 {
+        assert_refused(&setup, 3, &["the journal lost commits", "generation 2 took over at record", "are missing"]);
+    }
+    assert_eq!(names(), left, "a refused start wrote into the journal");
+    setup.tables().assert_same(&before, "a refused start changed the tables");
+    fs::rename(setup.path("fence"), &fence).expect("put back");
+    setup.run_until_end();
+    setup.recount(&[]).expect_code(0);
+}
+
 #[test]
 fn tables_from_another_life_are_refused() {
     // The same job lives twice; the tables of the first life come back beside the journal of the second.

@@ -67,6 +67,22 @@ fn a_file_that_shrank_or_went_is_refused_by_its_name() {
 }
 
 #[test]
+fn a_file_that_was_cut_and_filled_again_is_refused_by_its_name() {
+    let setup = embedded_with_progress("refill");
+    let file = setup.path("views").join("part.ndjson");
+    let content = fs::read_to_string(&file).expect("written");
+    let before = setup.tables().without_tables(&["topk_job"]);
+    // Longer than before, so that its length tells nothing.
+    let other: String = (0..30).map(|number| view_line("w", number * 1000)).collect();
+    fs::write(&file, other).expect("the folder can be written");
+    assert_refused(&setup, 3, &["part.ndjson", &format!("at byte {}", content.len()), "cut and filled again"]);
+    setup.tables().without_tables(&["topk_job"]).assert_same(&before, "a refused start changed the tables");
+    fs::write(&file, content + &view_line("v0", 60_000)).expect("the folder can be written");
+    assert_eq!(setup.run_until_end().figure("read"), 1);
+    setup.recount(&[]).expect_code(0);
+}
+
+#[test]
 fn a_file_that_was_not_there_before_is_read_from_its_beginning() {
     let setup: Setup = embedded_with_progress("newfile");
     fs::write(setup.path("views").join("later.ndjson"), view_line("v1", 30_000)).expect("the folder can be written");

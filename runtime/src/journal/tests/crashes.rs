@@ -1,10 +1,10 @@
 //! The process dies at every single step of its life; what is found then is a prefix of what was committed, and all of
 //! what was told to be.
 
-use super::faulty::{Fate, Operation, faulty};
 use super::history::{Model, Next};
 use super::*;
 use crate::journal::testing::Random;
+use crate::testing::faulty::{Fate, Operation, faulty};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Two lives with compaction and deletion. Returns what was committed and what was in flight when it stopped.

@@ -1,12 +1,12 @@
 //! Two writers, in every order that hurts.
 
-use super::faulty::{Fate, Operation, bytes_of, faulty};
 use super::history::{Model, Next};
 use super::recovery::block;
 use super::*;
 use crate::journal::chain;
 use crate::journal::store::Objects;
 use crate::journal::testing::Random;
+use crate::testing::faulty::{Fate, Operation, faulty};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};

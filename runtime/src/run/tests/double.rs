@@ -25,6 +25,8 @@ pub(super) struct Double {
     pub(super) store: Gate,
     /// So many claims, then so many writes, fail as if the store were away.
     pub(super) away: (u32, u32),
+    /// While this is set, every write does.
+    pub(super) shut: Arc<AtomicBool>,
     refused: Option<String>,
     generation: Generation,
     watermark: Option<EventTime>,
@@ -33,7 +35,17 @@ pub(super) struct Double {
 impl Double {
     pub(super) fn new(name: &'static str, wants: Wants, shown: &Arc<Mutex<Shown>>, store: &Gate) -> Self {
         let (shown, store) = (shown.clone(), store.clone());
-        Double { name, wants, shown, store, away: (0, 0), refused: None, generation: Generation(0), watermark: None }
+        Double {
+            name,
+            wants,
+            shown,
+            store,
+            away: (0, 0),
+            shut: Arc::default(),
+            refused: None,
+            generation: Generation(0),
+            watermark: None,
+        }
     }
 
     fn check(&mut self, step: &Step) -> Result<(), String> {
@@ -136,8 +148,8 @@ impl Follower for Double {
     }
 
     fn write(&mut self, step: &Step) -> Result<(), Fault> {
-        if self.away.1 > 0 {
-            self.away.1 -= 1;
+        if self.away.1 > 0 || self.shut.load(Ordering::SeqCst) {
+            self.away.1 = self.away.1.saturating_sub(1);
             let again = format!("{step:?}");
             if self.refused.replace(again.clone()).is_some_and(|before| before != again) {
                 return Err(Fault::failed("cannot write", "another step than the one that failed", "mend the runtime"));

@@ -1,127 +1,60 @@
 //! A store in memory that takes journal records up to a number, and lets the next one wait.
 
-use futures_util::stream::BoxStream;
-use futures_util::{FutureExt, future::BoxFuture};
+use crate::storage::Storage;
+use crate::testing::faulty::{Fate, Operation, faulty};
+use futures_util::{FutureExt, TryStreamExt};
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
-    PutOptions, PutPayload, PutResult, Result,
-};
-use std::fmt;
-use std::sync::Arc;
-use tokio::sync::watch;
+use object_store::{ObjectMeta, ObjectStore};
+use std::sync::{Arc, Condvar, Mutex};
 
 /// See the module. Reading and everything but `commit/` passes always.
 #[derive(Clone)]
 pub(super) struct Gate {
     inner: Arc<InMemory>,
-    up_to: Arc<watch::Sender<u64>>,
+    up_to: Arc<(Mutex<u64>, Condvar)>,
 }
 
 impl Gate {
     pub(super) fn open() -> Self {
-        Gate { inner: Arc::default(), up_to: Arc::new(watch::Sender::new(u64::MAX)) }
+        Self::over(InMemory::new())
+    }
+
+    fn over(inner: InMemory) -> Self {
+        Gate { inner: Arc::new(inner), up_to: Arc::new((Mutex::new(u64::MAX), Condvar::new())) }
+    }
+
+    /// The objects as they are now, in a store of their own: what is on disk after a `kill -9`.
+    pub(super) fn as_it_stands(&self) -> Self {
+        Self::over(self.inner.fork())
+    }
+
+    pub(super) fn store(&self) -> Storage {
+        let inner: Storage = self.inner.clone();
+        let up_to = self.up_to.clone();
+        faulty(&inner, move |operation, name| {
+            if let (Operation::Put, Some(record)) = (operation, name.strip_prefix("commit/")) {
+                let record: u64 = record.parse().expect("records have numbers");
+                let (reached, changed) = &*up_to;
+                drop(changed.wait_while(reached.lock().unwrap(), |reached| record > *reached).unwrap());
+            }
+            Fate::Pass
+        })
     }
 
     pub(super) fn take_up_to(&self, record: u64) {
-        self.up_to.send_replace(record);
+        let (reached, changed) = &*self.up_to;
+        *reached.lock().unwrap() = record;
+        changed.notify_all();
     }
 
     /// Numbers of the records that are there, in order.
     pub(super) fn records(&self) -> Vec<u64> {
-        let list =
-            futures_util::TryStreamExt::try_collect::<Vec<ObjectMeta>>(self.inner.list(Some(&Path::from("commit"))));
+        let list = self.inner.list(Some(&Path::from("commit"))).try_collect::<Vec<ObjectMeta>>();
         let objects = list.now_or_never().expect("memory answers at once").unwrap();
         let mut records: Vec<u64> =
             objects.iter().map(|object| object.location.filename().unwrap().parse().unwrap()).collect();
         records.sort_unstable();
         records
-    }
-}
-
-impl fmt::Debug for Gate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Gate")
-    }
-}
-
-impl fmt::Display for Gate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("gate")
-    }
-}
-
-// Spelt out as async_trait spells it, which saves a dependency.
-impl ObjectStore for Gate {
-    fn put_opts<'a, 'b, 'c>(
-        &'a self,
-        location: &'b Path,
-        payload: PutPayload,
-        opts: PutOptions,
-    ) -> BoxFuture<'c, Result<PutResult>>
-    where
-        'a: 'c,
-        'b: 'c,
-        Self: 'c,
-    {
-        async move {
-            if let Some(record) = location.as_ref().strip_prefix("commit/") {
-                let record: u64 = record.parse().expect("records have numbers");
-                let mut up_to = self.up_to.subscribe();
-                up_to.wait_for(|up_to| record <= *up_to).await.expect("the gate outlives its store");
-            }
-            self.inner.put_opts(location, payload, opts).await
-        }
-        .boxed()
-    }
-
-    fn put_multipart_opts<'a, 'b, 'c>(
-        &'a self,
-        _: &'b Path,
-        _: PutMultipartOptions,
-    ) -> BoxFuture<'c, Result<Box<dyn MultipartUpload>>>
-    where
-        'a: 'c,
-        'b: 'c,
-        Self: 'c,
-    {
-        unreachable!("the journal puts whole objects")
-    }
-
-    fn get_opts<'a, 'b, 'c>(&'a self, location: &'b Path, options: GetOptions) -> BoxFuture<'c, Result<GetResult>>
-    where
-        'a: 'c,
-        'b: 'c,
-        Self: 'c,
-    {
-        self.inner.get_opts(location, options)
-    }
-
-    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
-    }
-
-    fn list_with_delimiter<'a, 'b, 'c>(&'a self, _: Option<&'b Path>) -> BoxFuture<'c, Result<ListResult>>
-    where
-        'a: 'c,
-        'b: 'c,
-        Self: 'c,
-    {
-        unreachable!("the journal lists whole folders")
-    }
-
-    fn copy_opts<'a, 'b, 'd, 'c>(&'a self, _: &'b Path, _: &'d Path, _: CopyOptions) -> BoxFuture<'c, Result<()>>
-    where
-        'a: 'c,
-        'b: 'c,
-        'd: 'c,
-        Self: 'c,
-    {
-        unreachable!("the journal never copies")
     }
 }

@@ -73,32 +73,16 @@ pub(crate) fn commit(generation: u64, sequence: u64, watermark: Option<i64>) -> 
     };
     let line = LedgerLine { consumed: 10 * sequence, counted: 9 * sequence, dead_lettered: sequence };
     Commit {
-        epoch: sequence,
-        generation: Generation(generation),
-        sequence: Sequence(sequence),
         hash: RecordHash([sequence as u8; 32]),
-        changed: true,
         watermark,
         partitions: Arc::new(BTreeMap::from([("p\"0".into(), state)])),
         ledger: Arc::new(BTreeMap::from([("p\"0".into(), line)])),
-        late: Vec::new(),
-        dead_letters: Arc::default(),
-        granted: Vec::new(),
-        evictable: None,
-        last: false,
+        ..Commit::empty(Generation(generation), Sequence(sequence))
     }
 }
 
 pub(super) fn step(commit: Commit) -> Step {
-    Step {
-        commit: Arc::new(commit),
-        rows: Vec::new(),
-        statuses: Vec::new(),
-        with_rankings: false,
-        rankings: Vec::new(),
-        pointers: Vec::new(),
-        dead_letters: Vec::new(),
-    }
+    Step::empty(commit)
 }
 
 pub(super) fn id(kind: KindIndex, at: i64) -> WindowId {

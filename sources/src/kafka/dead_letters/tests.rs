@@ -3,7 +3,7 @@
 use super::*;
 use crate::kafka::tests::{Seen, WAIT, brokers, numbered, positions, producer, read_until, send, source, unique};
 use std::sync::Arc;
-use stream::{Commit, DeadCode, Exit, Header as OwnHeader, RecordHash, Source};
+use stream::{Commit, DeadCode, Exit, Header as OwnHeader, Source};
 
 fn letters(topic: &str, source_topic: &str) -> DeadLetterProducer {
     DeadLetterProducer::new(DeadLetterSettings {
@@ -31,30 +31,10 @@ fn letter(offset: i64) -> DeadLetter {
 
 /// A step that ends with epoch `sequence`, which has the last letter.
 fn step(sequence: u64, offsets: &[i64]) -> Step {
-    let commit = Commit {
-        epoch: 0,
-        generation: Generation(1),
-        sequence: Sequence(sequence),
-        hash: RecordHash::default(),
-        changed: true,
-        last: false,
-        watermark: None,
-        partitions: Arc::default(),
-        ledger: Arc::default(),
-        late: Vec::new(),
-        dead_letters: Arc::default(),
-        granted: Vec::new(),
-        evictable: None,
-    };
     let epochs = (0..offsets.len() as u64).rev().map(|before| Sequence(sequence - before));
     Step {
-        commit: Arc::new(commit),
-        rows: Vec::new(),
-        statuses: Vec::new(),
-        with_rankings: false,
-        rankings: Vec::new(),
-        pointers: Vec::new(),
         dead_letters: epochs.zip(offsets.iter().map(|offset| Arc::new(letter(*offset)))).collect(),
+        ..Step::empty(Commit::empty(Generation(1), Sequence(sequence)))
     }
 }
 

@@ -1,19 +1,18 @@
-//! A store that fails as told: before the operation, or after it was done.
+//! A store that fails or waits as told: before the operation, or after it was done.
 
-use super::*;
-use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture};
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStoreExt, PutMultipartOptions,
-    PutOptions, PutPayload, PutResult, Result,
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use std::fmt;
+use std::sync::Arc;
 
 /// What is attempted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Operation {
+pub(crate) enum Operation {
     Put,
     Get,
     List,
@@ -22,7 +21,7 @@ pub(super) enum Operation {
 
 /// What becomes of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Fate {
+pub(crate) enum Fate {
     Pass,
     Fail,
     /// It is done, and the answer is lost.
@@ -33,12 +32,12 @@ type Plan = dyn Fn(Operation, &str) -> Fate + Send + Sync;
 
 /// Asks a plan before every operation. The plan may block, which freezes the caller.
 #[derive(Clone)]
-pub(super) struct Faulty {
+struct Faulty {
     inner: Arc<dyn ObjectStore>,
     plan: Arc<Plan>,
 }
 
-pub(super) fn faulty(
+pub(crate) fn faulty(
     inner: &Arc<dyn ObjectStore>,
     plan: impl Fn(Operation, &str) -> Fate + Send + Sync + 'static,
 ) -> Arc<dyn ObjectStore> {
@@ -151,9 +150,4 @@ impl ObjectStore for Faulty {
     {
         unreachable!("the journal never copies")
     }
-}
-
-/// An object's bytes, past the plan.
-pub(super) fn bytes_of(store: &Arc<dyn ObjectStore>, name: &str) -> Option<Bytes> {
-    crate::journal::store::Objects::new(store.clone(), Patience::default()).unwrap().read(name).unwrap()
 }
