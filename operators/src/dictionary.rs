@@ -57,6 +57,11 @@ impl Dictionary {
         self.locals[slot as usize]
     }
 
+    /// Bytes of all keys together.
+    pub(crate) fn bytes(&self) -> usize {
+        self.keys.bytes()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.keys.len()
     }

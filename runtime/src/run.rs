@@ -58,6 +58,8 @@ pub struct Plan {
     pub epoch_max_events: u64,
     /// Read to what is there at start, then end.
     pub until_end: bool,
+    /// Bytes of rows that may wait in memory for tables that are slow or away; beyond, they come from the journal.
+    pub max_backlog: u64,
     /// Silence after which a partition may be idle.
     pub idle_timeout: Duration,
     /// How long a start waits for sinks it cannot do without.
@@ -152,7 +154,7 @@ impl Plan {
     }
 
     /// Raise our generation in every follower; one that is away is claimed later by its own thread.
-    fn claim(&mut self, started: &Started) -> Result<(Vec<Taken>, LoadFrom), Fault> {
+    fn claim(&mut self, started: &Started) -> Result<(Vec<(Taken, Sequence)>, LoadFrom), Fault> {
         let claim = Claim { job: self.job.clone(), generation: started.generation };
         let first = started.first_generation()?;
         let mut from = LoadFrom::default();
@@ -162,16 +164,17 @@ impl Plan {
             if let Some(mark) = started.genesis().marks.get(follower.name()) {
                 follower.begin_after(*mark);
             }
+            let how;
             let progress = match follower.claim(&claim) {
                 Ok(progress) => {
-                    taken.push(Taken::Claimed);
+                    how = Taken::Claimed;
                     // Tables of an earlier life hold its rows: their hash is checked, never passed over.
                     if wants.counts { progress } else { start::own_progress(progress, first) }
                 }
                 Err(fault) if fault.is_transient() => {
                     tracing::warn!(follower = follower.name(), %fault, "starting without this sink; it will be taken over when it is back");
                     let ack = started.ack(follower.name())?;
-                    taken.push(Taken::Away(ack.map(|ack| ack.sequence)));
+                    how = Taken::Away(ack.map(|ack| ack.sequence));
                     ack.map(|ack| Progress {
                         generation: started.generation,
                         sequence: ack.sequence,
@@ -181,6 +184,7 @@ impl Plan {
                 Err(fault) => return Err(fault),
             };
             let reached = progress.as_ref().map_or(Sequence(0), |progress| progress.sequence);
+            taken.push((how, reached));
             if wants.counts {
                 if let Some(progress) = &progress {
                     let hash = progress.hash.unwrap_or_default();
@@ -206,7 +210,7 @@ impl Plan {
         mut recovered: Recovered,
         writer: Writer,
         found: &[PartitionInfo],
-        taken: Vec<Taken>,
+        taken: Vec<(Taken, Sequence)>,
         build: impl for<'scope> Fn(&mut Pipeline<'scope>) + Send + Sync + 'static,
     ) -> Result<Running, Fault> {
         let Plan { job, workers, source, followers, intake, clock, rules, .. } = self;
@@ -231,7 +235,7 @@ impl Plan {
             .map(|(sequence, letter)| (sequence, Arc::new(letter)))
             .collect();
         let mut lines = Vec::new();
-        for (follower, taken) in followers.into_iter().zip(taken) {
+        for (follower, (taken, reached)) in followers.into_iter().zip(taken) {
             let name = follower.name();
             let undelivered = if follower.wants().dead_letters { undelivered.clone() } else { Vec::new() };
             let claim = Claim { job: job.clone(), generation: begun.generation };
@@ -243,6 +247,7 @@ impl Plan {
                 clock.clone(),
                 desk_wake.clone(),
                 undelivered,
+                reached,
             );
             lines.push(line);
             spawn(name, tell.clone(), move || thread.run())?;
@@ -293,6 +298,7 @@ impl Plan {
         }
 
         // The commit thread.
+        let rereader = writer.rereader();
         let ends = self.until_end.then(|| found.iter().map(|info| (info.name.clone(), info.end)).collect());
         let commit_wake = Arc::new(OnceLock::new());
         wakes.push(commit_wake.clone());
@@ -325,6 +331,8 @@ impl Plan {
             followers: lines,
             clock,
             ticker: ticker.clone(),
+            max_backlog: self.max_backlog,
+            rereader,
             wake: desk_wake,
             drained,
         });

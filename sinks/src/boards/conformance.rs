@@ -172,6 +172,7 @@ fn step(generation: u64, sequence: u64, rankings: &[(KindIndex, i64, u64)]) -> S
         rankings: rankings.iter().map(ranking).collect(),
         pointers: vec![pointer(HOUR), pointer(ALL_TIME)],
         dead_letters: Vec::new(),
+        lost: None,
     }
 }
 

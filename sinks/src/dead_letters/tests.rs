@@ -46,6 +46,7 @@ fn step(sequence: u64, letters: &[(u64, i64)]) -> Step {
         rankings: Vec::new(),
         pointers: Vec::new(),
         dead_letters: letters.iter().map(|(epoch, at)| (Sequence(*epoch), letter(*at, Some(b"{\xff")))).collect(),
+        lost: None,
     }
 }
 

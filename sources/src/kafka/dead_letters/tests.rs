@@ -55,6 +55,7 @@ fn step(sequence: u64, offsets: &[i64]) -> Step {
         rankings: Vec::new(),
         pointers: Vec::new(),
         dead_letters: epochs.zip(offsets.iter().map(|offset| Arc::new(letter(*offset)))).collect(),
+        lost: None,
     }
 }
 
