@@ -58,9 +58,9 @@ impl Due {
             last_rankings: None,
             last_refresh: now,
             given: None,
-            lost: false,
+            lost: line.reached.is_far_behind,
             lease: None,
-            has: (line.reached, None),
+            has: (line.reached.sequence, None),
             in_hand: None,
             line,
         }

@@ -14,8 +14,7 @@ use timely::scheduling::SyncActivator;
 pub(crate) struct FollowerLine {
     pub(crate) wants: Wants,
     pub(crate) undelivered: Vec<(Sequence, Arc<DeadLetter>)>,
-    /// The record it had acted on when the job started; 0 for none.
-    pub(crate) reached: Sequence,
+    pub(crate) reached: Reached,
     name: &'static str,
     acks: Arc<Acks>,
     ready: Arc<AtomicBool>,
@@ -69,7 +68,7 @@ impl FollowerLine {
         let acks = Arc::new(Acks::new([]));
         let line = FollowerLine {
             name: "test",
-            reached: Sequence(0),
+            reached: Reached::default(),
             acks,
             wants,
             undelivered,
@@ -79,6 +78,15 @@ impl FollowerLine {
         };
         (line, steps, ready, gave_up)
     }
+}
+
+/// How far a follower was when the job started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Reached {
+    /// The record it had acted on; 0 for none.
+    pub(crate) sequence: Sequence,
+    /// Too far back for what it lacks to be marked in memory: it comes from the journal.
+    pub(crate) is_far_behind: bool,
 }
 
 /// A follower on its way to its thread.
@@ -118,7 +126,7 @@ impl FollowerThread {
         clock: Arc<dyn Clock>,
         wake: Arc<OnceLock<SyncActivator>>,
         undelivered: Vec<(Sequence, Arc<DeadLetter>)>,
-        reached: Sequence,
+        reached: Reached,
     ) -> (FollowerThread, FollowerLine) {
         let gave_up = Arc::new(AtomicBool::new(false));
         let ready = Arc::new(AtomicBool::new(false));

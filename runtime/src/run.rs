@@ -6,7 +6,7 @@ use crate::commit::CommitLine;
 use crate::commit_thread::CommitThread;
 use crate::committer::Committer;
 use crate::follow::FollowDesk;
-use crate::follower_thread::{FollowerThread, Taken};
+use crate::follower_thread::{FollowerThread, Reached, Taken};
 use crate::journal::{Genesis, Journal, JournalSettings, LoadFrom, Recovered, Standing, StartOffset, Started, Writer};
 use crate::lag::Lag;
 use crate::observe::Observer;
@@ -28,6 +28,10 @@ use stream::{
     Assignment, Claim, Clock, Fault, Follower, Generation, Intake, PartitionInfo, PartitionPosition, PartitionState,
     Progress, Reader, Sequence, Source,
 };
+
+/// Tables that lack more records than this many compactions take in are not marked in memory at a start: reading all of
+/// these records at once would need too much of it.
+const FAR_BEHIND: u64 = 16;
 
 /// Makes what a reader does with its records, from the reader's index and its partitions.
 pub type NewIntake = Box<dyn Fn(usize, &[(Arc<str>, PartitionState)]) -> Box<dyn Intake>>;
@@ -154,7 +158,7 @@ impl Plan {
     }
 
     /// Raise our generation in every follower; one that is away is claimed later by its own thread.
-    fn claim(&mut self, started: &Started) -> Result<(Vec<(Taken, Sequence)>, LoadFrom), Fault> {
+    fn claim(&mut self, started: &Started) -> Result<(Vec<(Taken, Reached)>, LoadFrom), Fault> {
         let claim = Claim { job: self.job.clone(), generation: started.generation };
         let first = started.first_generation()?;
         let mut from = LoadFrom::default();
@@ -184,7 +188,9 @@ impl Plan {
                 Err(fault) => return Err(fault),
             };
             let reached = progress.as_ref().map_or(Sequence(0), |progress| progress.sequence);
-            taken.push((how, reached));
+            let far = reached.0 + FAR_BEHIND * self.journal.compact_records as u64;
+            let is_far_behind = wants.counts && far < started.sequence().0;
+            taken.push((how, Reached { sequence: reached, is_far_behind }));
             if wants.counts {
                 if let Some(progress) = &progress {
                     let hash = progress.hash.unwrap_or_default();
@@ -195,7 +201,7 @@ impl Plan {
                             .is_some_and(|ack| (ack.sequence, ack.hash) == (progress.sequence, hash));
                     start::check_chain(follower.name(), progress, standing, acknowledged)?;
                 }
-                from.tables = Some(reached);
+                from.tables = Some(if is_far_behind { started.sequence() } else { reached });
             }
             if wants.dead_letters {
                 from.dead_letters = Some((follower.name().to_owned(), reached));
@@ -210,7 +216,7 @@ impl Plan {
         mut recovered: Recovered,
         writer: Writer,
         found: &[PartitionInfo],
-        taken: Vec<(Taken, Sequence)>,
+        taken: Vec<(Taken, Reached)>,
         build: impl for<'scope> Fn(&mut Pipeline<'scope>) + Send + Sync + 'static,
     ) -> Result<Running, Fault> {
         let Plan { job, workers, source, followers, intake, clock, rules, .. } = self;

@@ -231,6 +231,32 @@ fn what_tables_missed_while_they_were_away_comes_from_the_journal() {
     }
 }
 
+/// The process dies while tables are away for long: the next one does not load all that they lack into memory.
+#[test]
+fn a_start_over_tables_that_are_far_behind_reads_what_they_lack_beside_the_run() {
+    let all = Script::seeded(4, 3000, 12);
+    let world = World { max_events: 20, until_end: false, ..World::of(Script::of(Vec::new())) };
+    let records = all.partitions.lock().unwrap().clone();
+    let append = |from: usize, to: usize| {
+        for (name, records) in &records {
+            world.script.append(name, records[from..to].iter().cloned());
+        }
+    };
+    append(0, 500);
+    let overtaken = world.start_compacting(2, 4);
+    until("the tables have something", || world.tables.lock().unwrap().steps > 1);
+    world.tables.lock().unwrap().is_away = true;
+    append(500, 3000);
+    until("there is far more in the journal", || world.store.records().last().is_some_and(|last| *last > 300));
+    let world = World { until_end: true, ..world };
+    let running = world.start_compacting(1, 4);
+    world.tables.lock().unwrap().is_away = false;
+    let last = drained(running);
+    world.check(&last, &recount(&world.script, &[]));
+    assert!(world.tables.lock().unwrap().rebuilt > 0);
+    assert!(matches!(overtaken.wait(PATIENCE), Some(Event::Failed(_))), "the first one was fenced");
+}
+
 #[test]
 fn a_follower_that_is_away_at_start_is_claimed_later() {
     let world = World { away: (2, 0), ..World::of(Script::seeded(3, 2000, 3)) };

@@ -64,7 +64,7 @@ type Verdict = Option<bool>;
 fn to_server(mode: &Mutex<Mode>, bytes: &[u8]) -> Verdict {
     let mut mode = mode.lock().unwrap();
     *mode = match *mode {
-        Mode::LoseAnswerToCommit if bytes.windows(6).any(|word| word == b"COMMIT") => Mode::AnswerIsLost,
+        Mode::LoseAnswerToCommit if bytes.windows(7).any(|word| word == b"COMMIT\0") => Mode::AnswerIsLost,
         Mode::SilentAfter(left) if bytes.len() > left => Mode::Silent,
         Mode::SilentAfter(left) => Mode::SilentAfter(left - bytes.len()),
         as_it_is => as_it_is,
