@@ -81,6 +81,7 @@ impl Assembly {
             intake: Box::new(new_intake),
             epoch_interval: settings.epoch_interval,
             epoch_max_events: settings.epoch_max_events,
+            max_backlog: settings.max_backlog,
             until_end,
             idle_timeout: settings.idle_timeout,
             start_deadline: Duration::from_secs(30),

@@ -68,6 +68,7 @@ pub struct Settings {
     pub publish_every: Duration,
     pub epoch_interval: Duration,
     pub epoch_max_events: u64,
+    pub max_backlog: u64,
     pub retain: Duration,
     pub tables: TablesKind,
     pub board: BoardKind,
@@ -142,6 +143,7 @@ impl Settings {
             epoch_interval: read.duration_within("epoch.interval", short.clone()),
             epoch_max_events: read.integer("epoch.max_events", 1..=100_000_000),
             retain: read.duration("journal.retain"),
+            max_backlog: read.bytes("sink.max_backlog_bytes"),
             tables: read.choice(
                 "sink.tables",
                 &[("postgres", TablesKind::Postgres), ("sqlite", TablesKind::Sqlite), ("none", TablesKind::None)],
@@ -210,11 +212,7 @@ fn refuse_what_comes_later(read: &mut Reader<'_>) {
 fn without_effect(read: &mut Reader<'_>) -> Vec<&'static str> {
     read.duration("time.max_drift");
     read.bytes("journal.max_bytes");
-    read.bytes("sink.max_backlog_bytes");
-    ["time.max_drift", "journal.max_bytes", "sink.max_backlog_bytes"]
-        .into_iter()
-        .filter(|key| read.is_set(key))
-        .collect()
+    ["time.max_drift", "journal.max_bytes"].into_iter().filter(|key| read.is_set(key)).collect()
 }
 
 fn name(read: &mut Reader<'_>, key: &str) -> String {

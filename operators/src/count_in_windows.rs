@@ -3,7 +3,7 @@
 use crate::{Candidate, WindowStore};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use stream::{Commit, DeltaBatch, Epoch, EventTime, Mark, Part, RowFlush, WindowChange};
+use stream::{Commit, DeltaBatch, Epoch, EventTime, Mark, Part, RowFlush, RowOrder, WindowChange};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
@@ -19,7 +19,7 @@ pub struct Counted<'scope> {
     pub windows: StreamVec<'scope, Epoch, WindowChange>,
     /// Changes of the workers' own top K.
     pub candidates: StreamVec<'scope, Epoch, Candidate>,
-    /// Rows, at epochs whose mark asks for them; one per worker.
+    /// Each worker's answer to every epoch's order about rows, if anybody takes rows.
     pub rows: StreamVec<'scope, Epoch, RowFlush>,
 }
 
@@ -109,8 +109,18 @@ impl<'scope> CountInWindows<'scope> for StreamVec<'scope, Epoch, DeltaBatch> {
                         totals.map(|(window, events, keys)| WindowChange::Added { window, events, keys }),
                     );
                     candidates.session(&candidate_at).give_iterator(changed.into_iter());
-                    if mark.take_rows {
-                        rows.session(&row_at).give(RowFlush { worker, blocks: store.take_rows() });
+                    if store.rows_wanted() {
+                        let order = mark.rows;
+                        let blocks = match order {
+                            RowOrder::Keep => Vec::new(),
+                            RowOrder::Take => store.take_rows(),
+                            RowOrder::Forget => {
+                                store.forget_rows();
+                                Vec::new()
+                            }
+                        };
+                        let waiting = store.waiting_bytes();
+                        rows.session(&row_at).give(RowFlush { worker, order, blocks, waiting });
                     }
                 }
             }

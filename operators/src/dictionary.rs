@@ -45,6 +45,11 @@ impl Dictionary {
         self.keys[slot as usize].1
     }
 
+    /// Bytes of all keys together.
+    pub(crate) fn bytes(&self) -> usize {
+        self.keys.bytes()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.keys.len()
     }

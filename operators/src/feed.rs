@@ -3,7 +3,7 @@
 
 use crate::{IntakeSettings, RecordIntake};
 use std::sync::Arc;
-use stream::{Decode, DeltaBatch, Epoch, Intake, Mark, PartitionState, RawRecord, RecordSink, Report};
+use stream::{Decode, DeltaBatch, Epoch, Intake, Mark, PartitionState, RawRecord, RecordSink, Report, RowOrder};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
@@ -64,7 +64,7 @@ pub fn feed<'scope, D: Decode + 'static>(
             }
             let (batches, report) = intake.close(epoch);
             deltas.activate().session(&capabilities[0]).give_iterator(batches.into_iter());
-            marks.activate().session(&capabilities[1]).give(Mark { take_rows: true });
+            marks.activate().session(&capabilities[1]).give(Mark { rows: RowOrder::Take });
             reports.activate().session(&capabilities[2]).give(report);
             epoch += 1;
             capabilities.iter_mut().for_each(|capability| capability.downgrade(&epoch));

@@ -18,6 +18,8 @@ pub struct WindowStore {
     kinds: KindIndex,
     /// Somebody takes rows; else none are noted.
     rows_wanted: bool,
+    /// They were forgotten and nobody has taken any since: none are noted either.
+    rows_forgotten: bool,
     allowed_lateness: Duration,
     assigner: Assigner,
     dictionary: Dictionary,
@@ -82,6 +84,7 @@ impl WindowStore {
             k,
             kinds: windows.len() as KindIndex,
             rows_wanted,
+            rows_forgotten: false,
             allowed_lateness,
             assigner: windows.assigner(),
             dictionary: Dictionary::default(),
@@ -183,6 +186,7 @@ impl WindowStore {
 
     /// Apply all deltas of an epoch. Call once per epoch, in order, also without deltas.
     pub fn apply(&mut self, epoch: Epoch, batches: &[DeltaBatch]) -> Applied {
+        let noted = self.rows_wanted && !self.rows_forgotten;
         let mut rows: Vec<PartRow> = Vec::with_capacity(batches.iter().map(|batch| batch.rows.len()).sum());
         let mut new_slots = Vec::new();
         let mut touched = Vec::new();
@@ -196,7 +200,7 @@ impl WindowStore {
                 rows.push(PartRow { group, local, dimension: 0, minute: row.minute, mask: row.mask, n: row.n });
                 for kind in (0..self.kinds).filter(|kind| !row.mask.is_late(*kind)) {
                     let place = self.place_of(kind, row.minute);
-                    let added = self.panes.add(kind, slot, place.number, row.n, self.rows_wanted);
+                    let added = self.panes.add(kind, slot, place.number, row.n, noted);
                     let live = &mut self.windows[place.live];
                     live.events += row.n;
                     live.keys += u64::from(added.is_new);
@@ -255,6 +259,7 @@ impl WindowStore {
 
     /// Rows the tables lack, as of the last applied epoch; they count as taken from now on.
     pub fn take_rows(&mut self) -> Vec<RowBlock> {
+        self.rows_forgotten = false;
         let mut dirty: Vec<(Window, PaneNumber)> = self
             .panes
             .live()
@@ -272,6 +277,34 @@ impl WindowStore {
             RowBlock { window, keys, counts }
         };
         dirty.into_iter().map(block).collect()
+    }
+
+    /// Forget which rows the tables lack, and note none until [`WindowStore::take_rows`]. Counts stay.
+    pub fn forget_rows(&mut self) {
+        self.rows_forgotten = true;
+        let dirty: Vec<PaneNumber> =
+            self.panes.live().filter(|(_, pane)| !pane.dirty.is_empty()).map(|(number, _)| number).collect();
+        for number in dirty {
+            self.panes.take_dirty(number);
+        }
+    }
+
+    /// About how many bytes the rows that wait for [`WindowStore::take_rows`] keep occupied: each row as it will be
+    /// copied out, and the candidates of their windows, which must stay as long.
+    pub fn waiting_bytes(&self) -> u64 {
+        const ROW: u64 = 32;
+        const CANDIDATE: u64 = 256;
+        let row = ROW + self.dictionary.bytes() as u64 / self.dictionary.len().max(1) as u64;
+        let of_window = |(number, pane): (PaneNumber, &crate::panes::Pane)| match pane.dirty.len() as u64 {
+            0 => 0,
+            rows => rows * row + self.windows[&number].top.members().len() as u64 * CANDIDATE,
+        };
+        self.panes.live().map(of_window).sum()
+    }
+
+    /// Whether somebody takes rows.
+    pub fn rows_wanted(&self) -> bool {
+        self.rows_wanted
     }
 
     /// Forget windows that are final under `watermark` and that every follower has. Gives their candidates back, as

@@ -216,6 +216,7 @@ mod tests {
             rankings: rankings.map(Arc::new).to_vec(),
             pointers: pointers.collect(),
             dead_letters: Vec::new(),
+            lost: None,
         }
     }
 

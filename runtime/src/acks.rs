@@ -28,6 +28,13 @@ impl Acks {
         followers.iter().filter_map(|(name, (_, ack))| Some((name.clone(), (*ack)?))).collect()
     }
 
+    /// Whether windows must stay in memory until a follower has them. Not while what it lacks will come from the journal.
+    pub(crate) fn hold(&self, name: &str, holds: bool) {
+        if let Some((held, _)) = self.followers.lock().expect("nobody panics while holding the acks").get_mut(name) {
+            *held = holds;
+        }
+    }
+
     /// Windows final under this watermark have reached every follower that shows them.
     pub(crate) fn evictable(&self, watermark: Option<EventTime>) -> Option<EventTime> {
         let followers = self.followers.lock().expect("nobody panics while holding the acks");
@@ -52,6 +59,10 @@ mod tests {
         acks.set("tables", ack(at(7)));
         assert_eq!(acks.evictable(at(10)), at(7));
         assert_eq!(acks.evictable(at(5)), at(5));
+        acks.hold("tables", false);
+        assert_eq!(acks.evictable(at(10)), at(9), "what the tables lack will come from the journal");
+        acks.hold("tables", true);
+        assert_eq!(acks.evictable(at(10)), at(7));
         assert_eq!(acks.all().len(), 2);
         assert_eq!(Acks::new([]).evictable(at(3)), at(3));
     }

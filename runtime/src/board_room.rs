@@ -242,6 +242,13 @@ impl BoardRoom {
         ids.iter().filter_map(|id| self.ranking(*id).map(Arc::new)).collect()
     }
 
+    /// Of these windows those that had an event and whose ranking has left memory.
+    pub fn not_in_memory(&self, ids: &BTreeSet<WindowId>) -> Vec<Window> {
+        let had_event = |id: &WindowId| self.totals.get(id).is_some_and(|totals| totals.events > 0);
+        let gone = ids.iter().filter(|id| !self.rankings.contains_key(id) && had_event(id));
+        gone.map(|id| self.rules.windows.find(*id)).collect()
+    }
+
     /// The statuses of these windows, those within retention.
     pub fn statuses(&self, ids: &BTreeSet<WindowId>) -> Vec<WindowStatus> {
         let status = |id: &WindowId| {

@@ -2,13 +2,15 @@
 //! is complete, and gives followers what changed since their last step. One step at a time is with a follower; the next
 //! takes everything that changed meanwhile.
 
-use crate::board_room::{BoardRoom, ChangedWindows, EpochChanges};
+use crate::backlog::{Answer, Backlog};
+use crate::board_room::{BoardRoom, EpochChanges};
+use crate::due::Due;
 use crate::follower_thread::FollowerLine;
+use crate::journal::Rereader;
 use crate::ticker::Ticker;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
-use stream::{Clock, Commit, DeadLetter, Epoch, RankedChange, RowBlock, RowFlush, Sequence, Step, Wants, WindowChange};
+use stream::{Clock, Commit, Epoch, RankedChange, RowFlush, RowOrder, WindowChange};
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
@@ -20,30 +22,13 @@ pub(crate) struct FollowDesk {
     pub(crate) followers: Vec<FollowerLine>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ticker: Arc<Ticker>,
+    /// Bytes of rows that may wait in memory (`sink.max_backlog_bytes`).
+    pub(crate) max_backlog: u64,
+    /// Where what was dropped comes from.
+    pub(crate) rereader: Rereader,
     pub(crate) wake: Arc<OnceLock<SyncActivator>>,
     /// Told once, when the last epoch has reached every follower.
     pub(crate) drained: std::sync::mpsc::Sender<Arc<Commit>>,
-}
-
-/// What a follower has not been given yet.
-struct Due {
-    line: FollowerLine,
-    wants: Wants,
-    changed: ChangedWindows,
-    dead_letters: Vec<(Sequence, Arc<DeadLetter>)>,
-    /// Rows taken since the last step, older values first.
-    rows: Vec<RowBlock>,
-    /// The epoch at which they were last taken. Only a step of that epoch may carry them: a later one would claim
-    /// counts that they lack, and a restart would believe it.
-    rows_of: Option<Epoch>,
-    /// Counts changed since the last step.
-    rows_wait: bool,
-    rows_asked: bool,
-    last_step: Option<Duration>,
-    last_rankings: Option<Duration>,
-    last_refresh: Duration,
-    /// The epoch of the last step given.
-    given: Option<Epoch>,
 }
 
 struct Desk {
@@ -52,6 +37,8 @@ struct Desk {
     clock: Arc<dyn Clock>,
     ticker: Arc<Ticker>,
     drained: std::sync::mpsc::Sender<Arc<Commit>>,
+    backlog: Backlog,
+    rereader: Rereader,
     /// The last epoch that is in the room.
     shown: Option<Arc<Commit>>,
     over: bool,
@@ -77,7 +64,7 @@ pub(crate) fn follow<'scope>(
     builder.build(move |_| {
         let mut desk = desk.map(Desk::new);
         let mut changes: BTreeMap<Epoch, EpochChanges> = BTreeMap::new();
-        let mut flushes: BTreeMap<Epoch, Vec<RowBlock>> = BTreeMap::new();
+        let mut flushes: BTreeMap<Epoch, Answer> = BTreeMap::new();
         let mut committed: BTreeMap<Epoch, Arc<Commit>> = BTreeMap::new();
         move |frontiers| {
             windows.for_each(|time, data| {
@@ -87,8 +74,8 @@ pub(crate) fn follow<'scope>(
                 changes.entry(*time.least().expect("rankings carry an epoch")).or_default().ranked.append(data);
             });
             rows.for_each(|time, data| {
-                let flush = flushes.entry(*time.least().expect("rows carry an epoch")).or_default();
-                data.drain(..).for_each(|part| flush.extend(part.blocks));
+                let answer = flushes.entry(*time.least().expect("rows carry an epoch")).or_default();
+                data.drain(..).for_each(|flush| answer.add(flush));
             });
             commits.for_each(|_, data| committed.extend(data.drain(..).map(|commit| (commit.epoch, commit))));
             let Some(desk) = &mut desk else { return };
@@ -109,28 +96,15 @@ pub(crate) fn follow<'scope>(
 
 impl Desk {
     fn new(desk: FollowDesk) -> Self {
-        let FollowDesk { room, followers, clock, ticker, drained, .. } = desk;
+        let FollowDesk { room, followers, clock, ticker, drained, max_backlog, rereader, .. } = desk;
         let everything = room.everything();
-        let due = |line: FollowerLine| Due {
-            wants: line.wants,
-            changed: everything.clone(),
-            dead_letters: line.undelivered.clone(),
-            rows: Vec::new(),
-            rows_of: None,
-            rows_wait: true,
-            rows_asked: false,
-            last_step: None,
-            last_rankings: None,
-            last_refresh: clock.monotonic(),
-            given: None,
-            line,
-        };
-        let due = followers.into_iter().map(due).collect();
-        Desk { room, due, clock, ticker, drained, shown: None, over: false }
+        let due = followers.into_iter().map(|line| Due::new(line, everything.clone(), clock.monotonic())).collect();
+        let backlog = Backlog::new(max_backlog);
+        Desk { room, due, clock, ticker, drained, backlog, rereader, shown: None, over: false }
     }
 
     /// A committed epoch whose changes are complete.
-    fn show(&mut self, commit: Arc<Commit>, changes: EpochChanges, rows: Option<Vec<RowBlock>>) {
+    fn show(&mut self, commit: Arc<Commit>, changes: EpochChanges, answer: Option<Answer>) {
         let changed = self.room.advance(&commit, changes);
         for due in &mut self.due {
             if due.wants.counts {
@@ -150,41 +124,61 @@ impl Desk {
                     .extend(commit.dead_letters.iter().map(|letter| (commit.sequence, Arc::new(letter.clone()))));
             }
         }
-        if let Some(blocks) = rows {
-            for due in self.due.iter_mut().filter(|due| due.wants.counts) {
-                // A follower still busy with its last step keeps these, and asks again once it is ready; the newer
-                // value of a row comes later in order.
-                due.rows.extend(blocks.iter().cloned());
-                due.rows_of = Some(commit.epoch);
-                due.rows_asked = false;
-            }
+        if let Some(answer) = answer {
+            self.take(&commit, answer);
         }
         self.shown = Some(commit);
+    }
+
+    /// What the workers answer about their rows, as of a committed epoch.
+    fn take(&mut self, commit: &Commit, answer: Answer) {
+        self.backlog.hear(&answer, self.held());
+        for due in self.due.iter_mut().filter(|due| due.wants.counts) {
+            match answer.order {
+                RowOrder::Keep => {}
+                // A follower still busy with its last step keeps these, and asks again once it is ready; the newer
+                // value of a row comes later in order.
+                RowOrder::Take => due.take(&answer.blocks, commit.epoch),
+                RowOrder::Forget => due.lose(),
+            }
+        }
+        if answer.order == RowOrder::Forget {
+            self.backlog.is_forgotten();
+        }
+    }
+
+    /// Bytes of rows taken and not given on.
+    fn held(&self) -> u64 {
+        self.due.iter().map(Due::held).sum()
     }
 
     /// Give steps to followers that are ready and due.
     fn serve(&mut self) {
         let Some(commit) = self.shown.clone() else { return };
         let now = self.clock.monotonic();
+        self.due.iter_mut().for_each(Due::settle);
+        let is_full = self.backlog.is_too_much(self.held());
+        if is_full && !commit.last && self.nobody_takes_rows() {
+            self.backlog.is_forgetting = true;
+            self.ticker.order(RowOrder::Forget);
+        }
         for due in &mut self.due {
             if !due.line.is_ready() {
                 continue;
             }
-            let has_rows = due.rows_of == Some(commit.epoch) && due.given != Some(commit.epoch);
-            if due.wants.counts && !has_rows {
+            if due.wants.counts && !due.has_rows(commit.epoch) {
                 // Rows are copied out between epochs, all workers at the same one; ask for the next.
-                if due.rows_wait && !due.rows_asked && !commit.last && has_passed(due.last_step, now, due.wants.every) {
-                    due.rows_asked = true;
-                    self.ticker.ask_for_rows();
+                let is_due = is_full || due.is_due(now);
+                if due.rows_wait && !due.rows_asked && !commit.last && !self.backlog.is_forgetting && is_due {
+                    due.ask(&self.rereader);
+                    self.ticker.order(RowOrder::Take);
                 }
                 continue;
             }
             if due.lacks_nothing() {
                 due.line.acknowledge(&commit);
             }
-            if let Some(step) = due.step(&self.room, &commit, now) {
-                due.last_step = Some(now);
-                due.given = Some(commit.epoch);
+            if let Some(step) = due.step(&self.room, &commit, now, &self.rereader) {
                 due.line.give(step);
             }
         }
@@ -195,62 +189,12 @@ impl Desk {
             let _ = self.drained.send(commit);
         }
     }
-}
 
-impl Due {
-    /// The next step, if there is something to say and it is time.
-    fn step(&mut self, room: &BoardRoom, commit: &Arc<Commit>, now: Duration) -> Option<Step> {
-        if let Some(every) = self.wants.refresh_every
-            && now.saturating_sub(self.last_refresh) >= every
-        {
-            self.last_refresh = now;
-            self.changed.rankings.extend(room.live());
-        }
-        let rankings_due = match self.wants.rankings_every {
-            Some(every) => {
-                commit.last || (self.wants.counts && self.changed.closed) || has_passed(self.last_rankings, now, every)
-            }
-            None => false,
-        };
-        let with_rankings = rankings_due && (self.wants.counts || !self.changed.rankings.is_empty());
-        let is_worth_it = self.wants.counts || with_rankings || !self.dead_letters.is_empty();
-        if !is_worth_it {
-            return None;
-        }
-        let rankings = if with_rankings { std::mem::take(&mut self.changed.rankings) } else { Default::default() };
-        if with_rankings {
-            self.last_rankings = Some(now);
-            self.changed.closed = false;
-        }
-        self.rows_wait = false;
-        Some(Step {
-            commit: commit.clone(),
-            rows: std::mem::take(&mut self.rows),
-            statuses: room.statuses(&std::mem::take(&mut self.changed.statuses)),
-            with_rankings,
-            rankings: room.rankings(&rankings),
-            pointers: room.pointers(),
-            dead_letters: std::mem::take(&mut self.dead_letters),
-        })
+    /// Every follower that takes rows is busy, or away, and none has asked for them.
+    fn nobody_takes_rows(&self) -> bool {
+        let mut takers = self.due.iter().filter(|due| due.wants.counts);
+        !self.backlog.is_forgetting && takers.all(|due| !due.line.is_ready() && !due.rows_asked)
     }
-
-    /// Nothing has changed for it since its last step: it is as of this epoch without being told, so that the journal
-    /// need not keep for its sake what it will never ask for.
-    fn lacks_nothing(&self) -> bool {
-        !self.wants.counts && self.changed.rankings.is_empty() && self.dead_letters.is_empty()
-    }
-
-    /// Whether the follower has everything up to the last epoch.
-    fn is_empty(&self, commit: &Commit) -> bool {
-        let rankings = self.wants.rankings_every.is_none() || self.changed.rankings.is_empty();
-        let counts = !self.wants.counts || self.given == Some(commit.epoch);
-        rankings && counts && self.dead_letters.is_empty()
-    }
-}
-
-/// A little early is on time: epochs come at intervals of their own.
-fn has_passed(last: Option<Duration>, now: Duration, every: Duration) -> bool {
-    last.is_none_or(|last| now.saturating_sub(last) >= every.mul_f64(0.8))
 }
 
 #[cfg(test)]

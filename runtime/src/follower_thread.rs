@@ -15,9 +15,11 @@ use timely::scheduling::SyncActivator;
 pub(crate) struct FollowerLine {
     pub(crate) wants: Wants,
     pub(crate) undelivered: Vec<(Sequence, Arc<DeadLetter>)>,
+    pub(crate) reached: Reached,
     name: &'static str,
     acks: Arc<Acks>,
     ready: Arc<AtomicBool>,
+    gave_up: Arc<AtomicBool>,
     steps: SyncSender<Step>,
 }
 
@@ -27,7 +29,22 @@ impl FollowerLine {
         self.acks.set(self.name, acknowledgement(commit));
     }
 
-    /// It has made its last step visible, and takes another.
+    /// For logs and metrics.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Whether windows must stay in memory until it has them.
+    pub(crate) fn hold_windows(&self, hold: bool) {
+        self.acks.hold(self.name, hold);
+    }
+
+    /// Whether its last step was not made visible and must be made anew. Told once.
+    pub(crate) fn gave_up(&self) -> bool {
+        self.gave_up.swap(false, Ordering::AcqRel)
+    }
+
+    /// It is done with its last step, and takes another.
     pub(crate) fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
     }
@@ -45,12 +62,32 @@ impl FollowerLine {
     pub(crate) fn in_hand(
         wants: Wants,
         undelivered: Vec<(Sequence, Arc<DeadLetter>)>,
-    ) -> (Self, Receiver<Step>, Arc<AtomicBool>) {
+    ) -> (Self, Receiver<Step>, Arc<AtomicBool>, Arc<AtomicBool>) {
+        let gave_up = Arc::new(AtomicBool::new(false));
         let ready = Arc::new(AtomicBool::new(true));
         let (give, steps) = sync_channel(1);
         let acks = Arc::new(Acks::new([]));
-        (FollowerLine { name: "test", acks, wants, undelivered, ready: ready.clone(), steps: give }, steps, ready)
+        let line = FollowerLine {
+            name: "test",
+            reached: Reached::default(),
+            acks,
+            wants,
+            undelivered,
+            ready: ready.clone(),
+            gave_up: gave_up.clone(),
+            steps: give,
+        };
+        (line, steps, ready, gave_up)
     }
+}
+
+/// How far a follower was when the job started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Reached {
+    /// The record it had acted on; 0 for none.
+    pub(crate) sequence: Sequence,
+    /// Too far back for what it lacks to be marked in memory: it comes from the journal.
+    pub(crate) is_far_behind: bool,
 }
 
 /// A follower on its way to its thread.
@@ -63,6 +100,7 @@ pub(crate) struct FollowerThread {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) wake: Arc<OnceLock<SyncActivator>>,
     ready: Arc<AtomicBool>,
+    gave_up: Arc<AtomicBool>,
     steps: Receiver<Step>,
 }
 
@@ -90,7 +128,9 @@ impl FollowerThread {
         clock: Arc<dyn Clock>,
         wake: Arc<OnceLock<SyncActivator>>,
         undelivered: Vec<(Sequence, Arc<DeadLetter>)>,
+        reached: Reached,
     ) -> (FollowerThread, FollowerLine) {
+        let gave_up = Arc::new(AtomicBool::new(false));
         let ready = Arc::new(AtomicBool::new(false));
         let (give, steps) = sync_channel(1);
         let line = FollowerLine {
@@ -98,10 +138,12 @@ impl FollowerThread {
             acks: acks.clone(),
             wants: follower.wants(),
             undelivered,
+            reached,
             ready: ready.clone(),
+            gave_up: gave_up.clone(),
             steps: give,
         };
-        (FollowerThread { follower, claim, taken, acks, clock, wake, ready, steps }, line)
+        (FollowerThread { follower, claim, taken, acks, clock, wake, ready, gave_up, steps }, line)
     }
 
     /// Run until the operator lets go of its end.
@@ -119,7 +161,13 @@ impl FollowerThread {
             }
             let Ok(step) = self.steps.recv() else { return Ok(()) };
             let started = self.clock.monotonic();
-            self.patiently(|follower| follower.write(&step))?;
+            if !self.write(&step)? {
+                // What it holds of the journal is let go, so that compaction may go on while the follower is away.
+                drop(step);
+                self.patiently(|follower| follower.look().map(drop))?;
+                self.gave_up.store(true, Ordering::Release);
+                continue;
+            }
             let seconds = (self.clock.monotonic() - started).as_secs_f64();
             metrics::histogram!("topk_follower_step_seconds", "follower" => self.follower.name()).record(seconds);
             metrics::gauge!("topk_follower_epoch", "follower" => self.follower.name())
@@ -151,6 +199,23 @@ impl FollowerThread {
                 start::check_chain(self.follower.name(), &found, Standing::NotInChain, false)
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Whether a step was made visible. One from the journal is tried once: when the follower is back, more will have
+    /// changed.
+    fn write(&mut self, step: &Step) -> Result<bool, Fault> {
+        if step.lost.is_none() {
+            return self.patiently(|follower| follower.write(step)).map(|()| true);
+        }
+        match self.follower.write(step) {
+            Ok(()) => Ok(true),
+            Err(fault) if fault.is_transient() => {
+                tracing::warn!(follower = self.follower.name(), %fault, "follower went away while it caught up; it begins again");
+                metrics::gauge!("topk_follower_up", "follower" => self.follower.name()).set(0.0);
+                Ok(false)
+            }
+            Err(fault) => Err(fault),
         }
     }
 

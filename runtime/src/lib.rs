@@ -1,16 +1,18 @@
 //! How a job runs, and nothing about what it computes: worker loop, epochs, journal, recovery, followers, shutdown.
 //!
 //! In the order of an epoch's life: `ticker` (when it closes), `reader_thread` and `read` (its records), `commit`,
-//! `committer` and `commit_thread` (its record in the `journal`), `board_room`, `follow` and `follower_thread` (what
-//! others see of it). `start` decides whether a job may begin; `run` puts everything together, and `running` is what it becomes.
+//! `committer` and `commit_thread` (its record in the `journal`), `board_room`, `follow`, `due`, `backlog` and
+//! `follower_thread` (what others see of it). `start` decides whether a job may begin; `run` puts everything together, and `running` is what it becomes.
 
 pub mod journal;
 
 mod acks;
+mod backlog;
 mod board_room;
 mod commit;
 mod commit_thread;
 mod committer;
+mod due;
 mod follow;
 mod follower_thread;
 mod lag;

@@ -77,7 +77,7 @@ pub(crate) fn read<'scope>(
                     ended = closed.close.last;
                     closed.report.last = ended;
                     deltas.session(&at[0]).give_iterator(closed.batches.into_iter());
-                    marks.session(&at[1]).give(Mark { take_rows: closed.close.take_rows });
+                    marks.session(&at[1]).give(Mark { rows: closed.close.rows });
                     reports.session(&at[2]).give(closed.report);
                     for capability in at.iter_mut() {
                         capability.downgrade(&(epoch + 1));

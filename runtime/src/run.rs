@@ -6,7 +6,7 @@ use crate::commit::CommitLine;
 use crate::commit_thread::CommitThread;
 use crate::committer::Committer;
 use crate::follow::FollowDesk;
-use crate::follower_thread::{FollowerThread, Taken};
+use crate::follower_thread::{FollowerThread, Reached, Taken};
 use crate::journal::{Genesis, Journal, JournalSettings, LoadFrom, Recovered, Standing, StartOffset, Started, Writer};
 use crate::lag::Lag;
 use crate::observe::Observer;
@@ -28,6 +28,10 @@ use stream::{
     Assignment, Claim, Clock, Fault, Follower, Generation, Intake, PartitionInfo, PartitionPosition, PartitionState,
     Progress, Reader, Sequence, Source,
 };
+
+/// Tables that lack more records than this many compactions take in are not marked in memory at a start: reading all of
+/// these records at once would need too much of it.
+const FAR_BEHIND: u64 = 16;
 
 /// Makes what a reader does with its records, from the reader's index and its partitions.
 pub type NewIntake = Box<dyn Fn(usize, &[(Arc<str>, PartitionState)]) -> Box<dyn Intake>>;
@@ -58,6 +62,8 @@ pub struct Plan {
     pub epoch_max_events: u64,
     /// Read to what is there at start, then end.
     pub until_end: bool,
+    /// Bytes of rows that may wait in memory for tables that are slow or away; beyond, they come from the journal.
+    pub max_backlog: u64,
     /// Silence after which a partition may be idle.
     pub idle_timeout: Duration,
     /// How long a start waits for sinks it cannot do without.
@@ -155,7 +161,7 @@ impl Plan {
     }
 
     /// Raise our generation in every follower; one that is away is claimed later by its own thread.
-    fn claim(&mut self, started: &Started) -> Result<(Vec<Taken>, LoadFrom), Fault> {
+    fn claim(&mut self, started: &Started) -> Result<(Vec<(Taken, Reached)>, LoadFrom), Fault> {
         let claim = Claim { job: self.job.clone(), generation: started.generation };
         let first = started.first_generation()?;
         let mut from = LoadFrom::default();
@@ -165,16 +171,17 @@ impl Plan {
             if let Some(mark) = started.genesis().marks.get(follower.name()) {
                 follower.begin_after(*mark);
             }
+            let how;
             let progress = match follower.claim(&claim) {
                 Ok(progress) => {
-                    taken.push(Taken::Claimed);
+                    how = Taken::Claimed;
                     // Tables of an earlier life hold its rows: their hash is checked, never passed over.
                     if wants.counts { progress } else { start::own_progress(progress, first) }
                 }
                 Err(fault) if fault.is_transient() => {
                     tracing::warn!(follower = follower.name(), %fault, "starting without this sink; it will be taken over when it is back");
                     let ack = started.ack(follower.name())?;
-                    taken.push(Taken::Away(ack.map(|ack| (ack.sequence, ack.hash))));
+                    how = Taken::Away(ack.map(|ack| (ack.sequence, ack.hash)));
                     ack.map(|ack| Progress {
                         generation: started.generation,
                         sequence: ack.sequence,
@@ -184,6 +191,9 @@ impl Plan {
                 Err(fault) => return Err(fault),
             };
             let reached = progress.as_ref().map_or(Sequence(0), |progress| progress.sequence);
+            let far = reached.0 + FAR_BEHIND * self.journal.compact_records as u64;
+            let is_far_behind = wants.counts && far < started.sequence().0;
+            taken.push((how, Reached { sequence: reached, is_far_behind }));
             if wants.counts {
                 if let Some(progress) = &progress {
                     let hash = progress.hash.unwrap_or_default();
@@ -194,7 +204,7 @@ impl Plan {
                             .is_some_and(|ack| (ack.sequence, ack.hash) == (progress.sequence, hash));
                     start::check_chain(follower.name(), progress, standing, acknowledged)?;
                 }
-                from.tables = Some(reached);
+                from.tables = Some(if is_far_behind { started.sequence() } else { reached });
             }
             if wants.dead_letters {
                 from.dead_letters = Some((follower.name().to_owned(), reached));
@@ -209,7 +219,7 @@ impl Plan {
         mut recovered: Recovered,
         writer: Writer,
         found: &[PartitionInfo],
-        taken: Vec<Taken>,
+        taken: Vec<(Taken, Reached)>,
         build: impl for<'scope> Fn(&mut Pipeline<'scope>) + Send + Sync + 'static,
     ) -> Result<Running, Fault> {
         let Plan { job, workers, source, followers, intake, clock, rules, .. } = self;
@@ -235,7 +245,7 @@ impl Plan {
             .map(|(sequence, letter)| (sequence, Arc::new(letter)))
             .collect();
         let mut lines = Vec::new();
-        for (follower, taken) in followers.into_iter().zip(taken) {
+        for (follower, (taken, reached)) in followers.into_iter().zip(taken) {
             let name = follower.name();
             let undelivered = if follower.wants().dead_letters { undelivered.clone() } else { Vec::new() };
             let claim = Claim { job: job.clone(), generation: begun.generation };
@@ -247,6 +257,7 @@ impl Plan {
                 clock.clone(),
                 desk_wake.clone(),
                 undelivered,
+                reached,
             );
             lines.push(line);
             spawn(name, tell.clone(), move || thread.run())?;
@@ -297,6 +308,7 @@ impl Plan {
         }
 
         // The commit thread.
+        let rereader = writer.rereader();
         let ends: Option<BTreeMap<Arc<str>, i64>> =
             self.until_end.then(|| found.iter().map(|info| (info.name.clone(), info.end)).collect());
         let commit_wake = Arc::new(OnceLock::new());
@@ -330,6 +342,8 @@ impl Plan {
             followers: lines,
             clock,
             ticker: ticker.clone(),
+            max_backlog: self.max_backlog,
+            rereader,
             wake: desk_wake,
             drained,
         });

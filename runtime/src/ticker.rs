@@ -4,13 +4,13 @@
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
-use stream::Epoch;
+use stream::{Epoch, RowOrder};
 
 /// How an epoch closes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Close {
-    /// The workers copy out the rows the tables lack.
-    pub(crate) take_rows: bool,
+    /// What the workers do with the rows the tables lack.
+    pub(crate) rows: RowOrder,
     /// The run ends with this epoch.
     pub(crate) last: bool,
 }
@@ -33,7 +33,7 @@ struct State {
     closed_by: usize,
     /// Records in the open epoch, as readers tell.
     events: u64,
-    rows_asked: bool,
+    rows: RowOrder,
     finished: Vec<bool>,
     stopping: bool,
     last: Option<Epoch>,
@@ -65,8 +65,9 @@ impl Ticker {
                 .wait_while(state, |state| state.closed_by < self.readers)
                 .expect("nobody panics while holding the ticker");
             let last = state.stopping || self.all_finished(&state);
-            let take_rows = std::mem::take(&mut state.rows_asked) || last;
-            state.closes.push_back(Close { take_rows, last });
+            let asked = std::mem::take(&mut state.rows);
+            let rows = if last { RowOrder::Take } else { asked };
+            state.closes.push_back(Close { rows, last });
             if state.closes.len() > REMEMBERED {
                 state.closes.pop_front();
             }
@@ -136,9 +137,9 @@ impl Ticker {
         }
     }
 
-    /// Ask for rows at the next close.
-    pub(crate) fn ask_for_rows(&self) {
-        self.lock().rows_asked = true;
+    /// Give this order at the next close; of several the last one.
+    pub(crate) fn order(&self, rows: RowOrder) {
+        self.lock().rows = rows;
     }
 
     /// Close the last epoch as soon as possible.

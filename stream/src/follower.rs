@@ -2,8 +2,10 @@
 //! One interface. Every write is idempotent: absolute values, guarded by (generation, epoch).
 
 use crate::{
-    Commit, DeadLetter, EventTime, Fault, Generation, KindIndex, Ranking, RecordHash, RowBlock, Sequence, WindowStatus,
+    Commit, DeadLetter, EventTime, Fault, Generation, KindIndex, Ranking, RecordHash, RowBlock, Sequence, Window,
+    WindowStatus,
 };
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,6 +72,8 @@ pub struct Step {
     pub pointers: Vec<Pointers>,
     /// Dead letters, each with the sequence of its epoch's record, in order.
     pub dead_letters: Vec<(Sequence, Arc<DeadLetter>)>,
+    /// What was dropped while the follower was away, in place of `rows`.
+    pub lost: Option<Lost>,
 }
 
 impl Step {
@@ -83,9 +87,31 @@ impl Step {
             rankings: Vec::new(),
             pointers: Vec::new(),
             dead_letters: Vec::new(),
+            lost: None,
         }
     }
 }
+
+/// What a follower missed and memory could not keep for it: counts come from the journal, rankings from these counts.
+#[derive(Clone, Debug)]
+pub struct Lost {
+    /// Every count that may have changed since the follower's last step, as of this step's epoch.
+    pub rows: Arc<dyn LostRows>,
+    /// Windows whose ranking changed and has left memory.
+    pub rankings: Vec<Window>,
+}
+
+/// Counts read again from the journal.
+pub trait LostRows: Send + Sync + fmt::Debug {
+    /// Begin to read; blocks. Each (window, key) comes once.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    fn open(&self) -> Result<RowChunks, Fault>;
+}
+
+/// Counts, a bounded number at a time. Getting the next ones may block.
+pub type RowChunks = Box<dyn Iterator<Item = Result<Vec<RowBlock>, Fault>> + Send>;
 
 /// Something outside that follows the journal. Runs on a thread of its own; may block, but every wait has a deadline.
 pub trait Follower: Send {

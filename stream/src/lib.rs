@@ -29,7 +29,7 @@ mod window;
 
 pub use board::{Blob, BoardKeys};
 pub use calendar::{TZDB_VERSION, Zone};
-pub use change::{Mark, RankedChange, RowFlush, WindowChange};
+pub use change::{Mark, RankedChange, RowFlush, RowOrder, WindowChange};
 pub use clock::{Clock, ManualClock, SystemClock, WallTime};
 pub use commit::{Commit, Epoch, Generation, Grant, LedgerLine, PartitionState, RecordHash, Sequence};
 pub use dead_letter::{DeadCode, DeadLetter};
@@ -37,7 +37,7 @@ pub use decode::{Decode, Event, Rejection};
 pub use delta::{DeltaBatch, DeltaRow, Part, PartRow};
 pub use event_time::{EventTime, Minute};
 pub use fault::{Exit, Fault, Retry};
-pub use follower::{Claim, Follower, Pointers, Progress, Step, Wants};
+pub use follower::{Claim, Follower, Lost, LostRows, Pointers, Progress, RowChunks, Step, Wants};
 pub use intake::{Intake, Reader};
 pub use key::{Key, KeyArena};
 pub use key_group::{Assignment, KEY_GROUPS, KeyGroup, fingerprint, key_hash};

@@ -5,4 +5,5 @@ mod command_line;
 mod embedded;
 mod exactness;
 mod start_up;
+mod tables_away;
 mod tidy;

@@ -68,6 +68,11 @@ async fn connect(url: &str) -> tokio_postgres::Client {
     client
 }
 
+/// Whether a Postgres takes connections.
+pub fn postgres_answers(url: &str) -> bool {
+    block_on(async { tokio_postgres::connect(url, tokio_postgres::NoTls).await.is_ok() })
+}
+
 /// Rows of a query on Postgres, as text.
 ///
 /// # Panics

@@ -9,6 +9,7 @@
 
 pub mod dump;
 pub mod kafka;
+pub mod own_postgres;
 pub mod process;
 pub mod services;
 pub mod setup;

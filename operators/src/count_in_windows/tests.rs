@@ -219,8 +219,11 @@ fn epochs_are_applied_in_order_and_only_when_both_inputs_have_closed_them() {
                 parts_to.borrow_mut().push((epoch, part.new_keys.len(), part.rows.iter().map(|row| row.n).sum()));
             });
             look(counted.rows, move |epoch, flush| {
-                let counts = flush.blocks.iter().flat_map(|block| block.counts.clone()).collect();
-                rows_to.borrow_mut().push((epoch, counts));
+                let counts: Vec<u64> = flush.blocks.iter().flat_map(|block| block.counts.clone()).collect();
+                match flush.order {
+                    RowOrder::Keep => assert!(counts.is_empty() && flush.waiting > 0),
+                    _ => rows_to.borrow_mut().push((epoch, counts)),
+                }
             });
             (deltas, marks)
         });
@@ -233,7 +236,7 @@ fn epochs_are_applied_in_order_and_only_when_both_inputs_have_closed_them() {
             let at = delta_at[epoch].as_ref().unwrap();
             deltas.activate().session(at).give(batch("k", 0, 10_u64.pow(epoch as u32)));
             let at = mark_at[epoch].as_ref().unwrap();
-            marks.activate().session(at).give(Mark { take_rows: epoch != 0 });
+            marks.activate().session(at).give(Mark { rows: if epoch == 0 { RowOrder::Keep } else { RowOrder::Take } });
             settle();
         }
         for epoch in [2, 1] {
@@ -269,7 +272,7 @@ fn nothing_comes_out_before_every_worker_has_closed_the_epoch() {
         let late = worker.index() == 1;
         if !late {
             deltas.send(batch("k", 0, 1));
-            marks.send(Mark { take_rows: false });
+            marks.send(Mark { rows: RowOrder::Keep });
             deltas.close();
             marks.close();
             turn(worker, 200);
@@ -280,7 +283,7 @@ fn nothing_comes_out_before_every_worker_has_closed_the_epoch() {
             turn(worker, 200);
             barrier.wait();
             barrier.wait();
-            marks.send(Mark { take_rows: false });
+            marks.send(Mark { rows: RowOrder::Keep });
             deltas.close();
             marks.close();
         }
@@ -354,7 +357,7 @@ fn recovered_candidates_are_told_and_windows_leave_once_committed() {
                 turn(worker, 5);
             }
             deltas.send(batch("new", 1, 1));
-            marks.send(Mark { take_rows: true });
+            marks.send(Mark { rows: RowOrder::Take });
             deltas.advance_to(epoch + 1);
             marks.advance_to(epoch + 1);
             worker.step_or_park_while(None, || probe.less_equal(&epoch));

@@ -344,6 +344,31 @@ fn nothing_is_noted_for_tables_when_nobody_takes_rows() {
 }
 
 #[test]
+fn forgotten_rows_hold_no_window_and_noting_begins_again_when_rows_are_taken() {
+    let mut store = WindowStore::new(0, windows(), LATENESS, 2, true);
+    let mut epoch = 0;
+    let mut count = |store: &mut WindowStore, key: &str, minute: u32| {
+        let mut combiner = Combiner::default();
+        combiner.add(key, Minute(minute), LateMask::NONE, 1);
+        store.apply(epoch, &combiner.drain(Assignment::new(1)));
+        epoch += 1;
+    };
+    count(&mut store, "a", START);
+    let one = store.waiting_bytes();
+    count(&mut store, "b", START);
+    assert!(one > 0 && store.waiting_bytes() > one, "rows that wait are accounted for");
+    store.forget_rows();
+    assert_eq!(store.waiting_bytes(), 0);
+    count(&mut store, "a", START);
+    assert_eq!(store.waiting_bytes(), 0, "nothing is noted any more");
+    assert!(!store.evict(Minute(START + 6).start()).is_empty());
+    assert!(store.take_rows().is_empty(), "from here on they are noted");
+    count(&mut store, "a", START + 6);
+    let rows: Vec<u64> = store.take_rows().into_iter().flat_map(|block| block.counts).collect();
+    assert_eq!(rows, [1, 3, 3, 3, 3], "absolute, with what was counted meanwhile");
+}
+
+#[test]
 #[should_panic(expected = "bug: a count arrived for a final window that was evicted")]
 fn a_count_for_an_evicted_window_is_our_bug() {
     let mut store = WindowStore::new(0, windows(), LATENESS, 2, false);

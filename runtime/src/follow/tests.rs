@@ -1,17 +1,20 @@
 //! The desk, by hand: what is given to whom, when, and as of which epoch.
 
 use super::*;
+use crate::backlog::Answer;
 use crate::board_room::WindowRules;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 use stream::{
-    DeadCode, EventTime, Generation, Key, KeyArena, ManualClock, RecordHash, WallTime, Window, WindowKind, Windows,
-    Zone,
+    DeadCode, DeadLetter, EventTime, Generation, Key, KeyArena, ManualClock, RecordHash, RowBlock, Sequence, Step,
+    WallTime, Wants, Window, WindowKind, Windows, Zone,
 };
 
 const MINUTE: i64 = 60_000;
 const SECOND: Duration = Duration::from_secs(1);
+const MAX_BACKLOG: u64 = 1000;
 
 fn windows() -> Windows {
     Windows::new(vec![WindowKind::named("minute").unwrap()], Zone::utc()).unwrap()
@@ -50,6 +53,7 @@ fn letter(offset: i64) -> DeadLetter {
 struct Player {
     steps: Receiver<Step>,
     ready: Arc<AtomicBool>,
+    gave_up: Arc<AtomicBool>,
 }
 
 impl Player {
@@ -59,6 +63,11 @@ impl Player {
 
     fn is_done(&self) {
         self.ready.store(true, Ordering::Release);
+    }
+
+    fn gives_up(&self) {
+        self.gave_up.store(true, Ordering::Release);
+        self.is_done();
     }
 }
 
@@ -84,15 +93,17 @@ impl Bench {
         let rules = WindowRules { windows: windows(), allowed_lateness: SECOND, retention: vec![None] };
         let mut followers = Vec::new();
         let players = wants.map(|wants| {
-            let (line, steps, ready) = FollowerLine::in_hand(wants, undelivered.clone());
+            let (line, steps, ready, gave_up) = FollowerLine::in_hand(wants, undelivered.clone());
             followers.push(line);
-            Player { steps, ready }
+            Player { steps, ready, gave_up }
         });
         let desk = Desk::new(FollowDesk {
             room: BoardRoom::new(rules, &crate::testing::nothing_recovered()),
             followers,
             clock: clock.clone(),
             ticker: Arc::new(Ticker::new(1, 1)),
+            max_backlog: MAX_BACKLOG,
+            rereader: crate::testing::rereader(windows()),
             wake: Arc::default(),
             drained: tell,
         });
@@ -126,15 +137,25 @@ impl Bench {
             windows: vec![WindowChange::Added { window, events: 1, keys: 1 }],
             ranked: vec![RankedChange { window: window.id(), key: Key::new(key), count: 1, change: 1 }],
         };
-        self.desk.show(commit, changes, rows.map(|rows| vec![block(window, rows)]));
+        self.desk.show(commit, changes, rows.map(|rows| taken(vec![block(window, rows)])));
         self.desk.serve();
     }
 
     fn quiet(&mut self, last: bool, rows: Option<Vec<RowBlock>>) {
         let commit = self.commit(false, last, Vec::new());
-        self.desk.show(commit, EpochChanges::default(), rows);
+        self.desk.show(commit, EpochChanges::default(), rows.map(taken));
         self.desk.serve();
     }
+}
+
+fn answer(order: RowOrder, blocks: Vec<RowBlock>, waiting: u64) -> Answer {
+    let mut answer = Answer::default();
+    answer.add(RowFlush { worker: 0, order, blocks, waiting });
+    answer
+}
+
+fn taken(blocks: Vec<RowBlock>) -> Answer {
+    answer(RowOrder::Take, blocks, 0)
 }
 
 fn block(window: Window, rows: &[(&str, u64)]) -> RowBlock {
@@ -289,4 +310,74 @@ fn the_run_is_drained_once_every_follower_has_made_everything_visible() {
     bench.desk.serve();
     assert!(bench.drained.try_recv().is_err(), "told once");
     assert!(tables.step().is_none() && boards.step().is_none() && letters.step().is_none());
+}
+
+/// An epoch in which the workers answer an order about rows.
+fn answered(bench: &mut Bench, order: RowOrder, waiting: u64) {
+    let commit = bench.commit(true, false, Vec::new());
+    bench.desk.show(commit, EpochChanges::default(), Some(answer(order, Vec::new(), waiting)));
+    bench.desk.serve();
+}
+
+#[test]
+fn what_waits_for_a_follower_that_is_away_is_dropped_and_comes_from_the_journal() {
+    let (mut bench, [tables]) = Bench::of([tables()]);
+    bench.count(0, "a", Some(&[("a", 1)]));
+    assert!(tables.step().unwrap().lost.is_none());
+    // It does not come back from this step, and more and more waits.
+    answered(&mut bench, RowOrder::Keep, MAX_BACKLOG);
+    assert!(!bench.desk.backlog.is_forgetting, "as much as may wait");
+    answered(&mut bench, RowOrder::Keep, MAX_BACKLOG + 1);
+    assert!(bench.desk.backlog.is_forgetting);
+    answered(&mut bench, RowOrder::Forget, 0);
+    assert!(!bench.desk.backlog.is_forgetting && bench.desk.due[0].lost);
+    bench.count(1, "b", None);
+    tables.is_done();
+    bench.clock.advance(SECOND);
+    bench.desk.serve();
+    assert!(tables.step().is_none() && bench.desk.due[0].rows_asked, "rows are noted again from the next epoch on");
+    bench.count(2, "c", Some(&[]));
+    let step = tables.step().unwrap();
+    let lost = step.lost.as_ref().expect("what was dropped");
+    assert_eq!(format!("{:?}", lost.rows), "counts changed by records 12 to 16", "all after the step that it has");
+    assert!(step.with_rankings && step.rows.is_empty());
+    assert_eq!(step.statuses.len(), 3 - 1, "minutes 1 and 2");
+    tables.is_done();
+    bench.clock.advance(SECOND);
+    bench.count(3, "d", Some(&[("d", 1)]));
+    let step = tables.step().unwrap();
+    assert!(step.lost.is_none(), "everything is as before");
+    assert_eq!(rows(&step), [("d".to_owned(), 1)]);
+}
+
+#[test]
+fn a_step_from_the_journal_that_was_given_up_is_made_anew() {
+    let (mut bench, [tables]) = Bench::of([tables()]);
+    bench.count(0, "a", Some(&[("a", 1)]));
+    tables.step().unwrap();
+    answered(&mut bench, RowOrder::Keep, MAX_BACKLOG + 1);
+    answered(&mut bench, RowOrder::Forget, 0);
+    tables.is_done();
+    bench.clock.advance(SECOND);
+    bench.count(1, "b", Some(&[]));
+    assert!(tables.step().unwrap().lost.is_some());
+    tables.gives_up();
+    bench.clock.advance(SECOND);
+    bench.count(2, "c", Some(&[("c", 1)]));
+    let step = tables.step().unwrap();
+    assert_eq!(format!("{:?}", step.lost.unwrap().rows), "counts changed by records 12 to 15");
+    assert!(step.rows.is_empty(), "they are in the journal too");
+    assert_eq!(step.statuses.len(), 2, "also those of the step that was given up");
+}
+
+#[test]
+fn rows_are_asked_for_early_when_too_many_wait_for_a_follower_that_is_there() {
+    let (mut bench, [tables]) = Bench::of([tables()]);
+    bench.count(0, "a", Some(&[("a", 1)]));
+    tables.step().unwrap();
+    tables.is_done();
+    answered(&mut bench, RowOrder::Keep, 10);
+    assert!(!bench.desk.due[0].rows_asked, "its interval is not over");
+    answered(&mut bench, RowOrder::Keep, MAX_BACKLOG + 1);
+    assert!(bench.desk.due[0].rows_asked && !bench.desk.backlog.is_forgetting);
 }

@@ -30,7 +30,7 @@
 //!
 //! `record` (what records say), `format` (their bytes), `columns` and `letters` (their binary sections), `store`
 //! (blocking I/O), `chain` (names, reading, the one way to write), `slots`, `start` (fencing), `fold` and `recover`
-//! (records into state), `writer` (appending), `compact`, `collect` and `tend` (forgetting).
+//! (records into state), `reread` (the same beside a running job), `writer` (appending), `compact`, `collect` and `tend` (forgetting).
 
 mod base_part;
 mod chain;
@@ -43,6 +43,7 @@ mod letters;
 mod record;
 mod recover;
 mod recovered;
+mod reread;
 mod settings;
 mod slots;
 mod start;
@@ -58,6 +59,7 @@ mod writer;
 pub use format::FORMAT_VERSION;
 pub use record::{Ack, EpochContent, FIRST, Genesis, StartOffset};
 pub use recovered::{Coverage, LoadFrom, Recovered};
+pub use reread::{Lease, Rereader};
 pub use settings::{Hold, JournalSettings, Patience};
 pub use start::{Glance, Journal, Standing, Started};
 pub use writer::{Status, Writer};

@@ -281,6 +281,18 @@ fn kept_records(
     first: Sequence,
 ) -> Result<Vec<(Record, Option<EpochRecord>)>, Fault> {
     let mut kept = Vec::new();
+    walk_back(objects, gathered, first, |record, epoch| kept.push((record, epoch)))?;
+    kept.reverse();
+    Ok(kept)
+}
+
+/// The same one by one from the covered record backwards; gives the first one seen, or the one after the covered.
+pub(super) fn walk_back(
+    objects: &Objects,
+    gathered: &Gathered,
+    first: Sequence,
+    mut see: impl FnMut(Record, Option<EpochRecord>),
+) -> Result<Sequence, Fault> {
     let mut expected = gathered.covered_hash;
     let mut at = gathered.covered();
     while at >= first {
@@ -291,9 +303,8 @@ fn kept_records(
         }
         expected = Some(record.link.previous);
         let epoch = record.epoch()?;
-        kept.push((record, epoch));
+        see(record, epoch);
         at = Sequence(at.0 - 1);
     }
-    kept.reverse();
-    Ok(kept)
+    Ok(Sequence(at.0 + 1))
 }

@@ -99,6 +99,7 @@ impl Writer {
     /// As [`Writer::tend`].
     pub fn compact(&mut self) -> Result<(), Fault> {
         self.settle()?;
+        assert!(self.gate.close(), "bug: compacted by hand beside readers");
         self.fold()?;
         self.settle()
     }
@@ -106,7 +107,7 @@ impl Writer {
     fn begin(&mut self) -> Result<(), Fault> {
         let state = &self.compaction;
         let due = is_due(state.records, state.bytes, state.base_bytes, &self.settings);
-        if due && self.clock.monotonic() >= state.not_before { self.fold() } else { Ok(()) }
+        if due && self.clock.monotonic() >= state.not_before && self.gate.close() { self.fold() } else { Ok(()) }
     }
 
     fn fold(&mut self) -> Result<(), Fault> {
@@ -125,6 +126,14 @@ impl Writer {
 
     /// Take the result of what is under way, waiting for it if need be.
     fn take(&mut self) -> Result<(), Fault> {
+        let taken = self.take_result();
+        if matches!(self.compaction.work, Work::None) {
+            self.gate.open(self.base);
+        }
+        taken
+    }
+
+    fn take_result(&mut self) -> Result<(), Fault> {
         let outcome = match std::mem::replace(&mut self.compaction.work, Work::None) {
             Work::None => Ok(()),
             Work::Fold(thread, records, bytes) => match join(thread) {

@@ -4,6 +4,7 @@ use super::chain::{self, Put};
 use super::format::{self, Kind};
 use super::record::{EpochBody, EpochContent, Link, Place, Summary};
 use super::recover::{Loaded, Origin};
+use super::reread::{Gate, Rereader};
 use super::store::Objects;
 use super::tend::Compaction;
 use super::{JournalSettings, columns, letters, slots};
@@ -29,6 +30,7 @@ pub struct Writer {
     /// How many keys each key group has.
     keys: Vec<u32>,
     pub(super) compaction: Compaction,
+    pub(super) gate: Arc<Gate>,
 }
 
 /// Figures for metrics.
@@ -76,6 +78,7 @@ impl Writer {
         };
         Ok(Writer {
             compaction: Compaction::new(&objects, loaded)?,
+            gate: Gate::new(tail.base()),
             objects,
             settings,
             clock,
@@ -93,6 +96,11 @@ impl Writer {
     /// Our generation.
     pub fn generation(&self) -> Generation {
         self.generation
+    }
+
+    /// Who reads counts again while this goes on writing.
+    pub fn rereader(&self) -> Rereader {
+        Rereader::new(self.objects.clone(), self.settings.clone(), self.origin.clone(), self.gate.clone())
     }
 
     /// Figures for metrics and for `journal.max_bytes`.

@@ -37,6 +37,7 @@ struct World {
     /// How long minutes are kept.
     retention: Option<Duration>,
     max_events: u64,
+    max_backlog: u64,
     until_end: bool,
 }
 
@@ -53,6 +54,7 @@ impl World {
             boards_shut: Arc::default(),
             retention: None,
             max_events: 500,
+            max_backlog: 64 << 20,
             until_end: true,
         }
     }
@@ -96,6 +98,7 @@ impl World {
             }),
             epoch_interval: Duration::from_millis(10),
             epoch_max_events: self.max_events,
+            max_backlog: self.max_backlog,
             until_end: self.until_end,
             idle_timeout: Duration::from_secs(3600),
             start_deadline: Duration::ZERO,
@@ -106,6 +109,12 @@ impl World {
 
     fn start(&self, workers: usize) -> Running {
         self.launch(self.plan(workers))
+    }
+
+    fn start_compacting(&self, workers: usize, compact_records: usize) -> Running {
+        let mut plan = self.plan(workers);
+        plan.journal.compact_records = compact_records;
+        self.launch(plan)
     }
 
     fn launch(&self, plan: Plan) -> Running {
@@ -204,6 +213,65 @@ fn a_follower_that_fails_for_a_while_is_given_the_same_step_and_stops_nothing_el
     let last = world.run(2);
     world.check(&last, &recount(&world.script, &[]));
     assert!(world.boards.lock().unwrap().steps > 1);
+}
+
+/// Nothing may wait in memory here: whatever changes while the tables are away, or only busy, comes from the journal.
+#[test]
+fn what_tables_missed_while_they_were_away_comes_from_the_journal() {
+    for (workers, compact_records) in [(1, 256), (2, 8)] {
+        let all = Script::seeded(4, 6000, 11);
+        let world = World { max_backlog: 0, until_end: false, ..World::of(Script::of(Vec::new())) };
+        let records = all.partitions.lock().unwrap().clone();
+        let append = |from: usize, to: usize| {
+            for (name, records) in &records {
+                world.script.append(name, records[from..to].iter().cloned());
+            }
+        };
+        append(0, 1000);
+        let running = world.start_compacting(workers, compact_records);
+        until("the tables have something", || world.tables.lock().unwrap().steps > 1);
+        for round in 1..5 {
+            world.tables.lock().unwrap().is_away = round % 2 == 1;
+            append(1000 * round, 1000 * (round + 1));
+            let read = || world.script.read.load(Ordering::SeqCst);
+            until("all of it is read", || read() as usize >= 4000 * (round + 1));
+            let steps = world.boards.lock().unwrap().steps;
+            until("boards go on", || world.boards.lock().unwrap().steps > steps || round % 2 == 0);
+        }
+        until("they have caught up", || world.tables.lock().unwrap().rebuilt > 0);
+        append(5000, 6000);
+        running.stop().drain();
+        drained(running);
+        let world = World { until_end: true, ..world };
+        let last = world.run(3 - workers);
+        world.check(&last, &recount(&world.script, &[]));
+    }
+}
+
+/// The process dies while tables are away for long: the next one does not load all that they lack into memory.
+#[test]
+fn a_start_over_tables_that_are_far_behind_reads_what_they_lack_beside_the_run() {
+    let all = Script::seeded(4, 3000, 12);
+    let world = World { max_events: 20, until_end: false, ..World::of(Script::of(Vec::new())) };
+    let records = all.partitions.lock().unwrap().clone();
+    let append = |from: usize, to: usize| {
+        for (name, records) in &records {
+            world.script.append(name, records[from..to].iter().cloned());
+        }
+    };
+    append(0, 500);
+    let overtaken = world.start_compacting(2, 4);
+    until("the tables have something", || world.tables.lock().unwrap().steps > 1);
+    world.tables.lock().unwrap().is_away = true;
+    append(500, 3000);
+    until("there is far more in the journal", || world.store.records().last().is_some_and(|last| *last > 300));
+    let world = World { until_end: true, ..world };
+    let running = world.start_compacting(1, 4);
+    world.tables.lock().unwrap().is_away = false;
+    let last = drained(running);
+    world.check(&last, &recount(&world.script, &[]));
+    assert!(world.tables.lock().unwrap().rebuilt > 0);
+    assert!(matches!(overtaken.wait(PATIENCE), Some(Event::Failed(_))), "the first one was fenced");
 }
 
 #[test]

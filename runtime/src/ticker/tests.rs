@@ -30,7 +30,7 @@ fn end(ticker: &Ticker, readers: usize, thread: JoinHandle<Epoch>) -> Epoch {
 fn an_epoch_closes_after_the_interval() {
     let (ticker, thread) = start(1, u64::MAX, SOON);
     for epoch in 0..10 {
-        assert_eq!(close(&ticker, epoch), Close { take_rows: false, last: false });
+        assert_eq!(close(&ticker, epoch), Close { rows: RowOrder::Keep, last: false });
         assert_eq!(ticker.close_of(epoch + 1), None, "the reader has not closed {epoch} yet");
         ticker.closed();
     }
@@ -76,15 +76,15 @@ fn rows_are_taken_once_for_each_time_they_are_asked_for() {
         ticker.took(1);
         let close = close(&ticker, epoch);
         ticker.closed();
-        close.take_rows
+        close.rows
     };
-    assert!(!next(0));
-    ticker.ask_for_rows();
-    ticker.ask_for_rows();
-    assert!(next(1));
-    assert!(!next(2));
-    ticker.ask_for_rows();
-    assert!(next(3));
+    assert_eq!(next(0), RowOrder::Keep);
+    ticker.order(RowOrder::Take);
+    ticker.order(RowOrder::Take);
+    assert_eq!(next(1), RowOrder::Take);
+    assert_eq!(next(2), RowOrder::Keep);
+    ticker.order(RowOrder::Forget);
+    assert_eq!(next(3), RowOrder::Forget);
     end(&ticker, 1, thread);
 }
 
@@ -94,7 +94,7 @@ fn stopping_closes_a_last_epoch_that_takes_rows() {
     assert!(!ticker.is_stopping());
     ticker.stop();
     assert!(ticker.is_stopping());
-    assert_eq!(close(&ticker, 0), Close { take_rows: true, last: true });
+    assert_eq!(close(&ticker, 0), Close { rows: RowOrder::Take, last: true });
     assert_eq!(thread.join().unwrap(), 0);
     assert_eq!(ticker.close_of(1), None, "nothing comes after it");
 }
@@ -114,7 +114,7 @@ fn the_run_ends_when_all_readers_are_finished_at_once() {
     ticker.closed();
     ticker.closed();
     ticker.finished(0, true);
-    assert_eq!(close(&ticker, 2), Close { take_rows: true, last: true });
+    assert_eq!(close(&ticker, 2), Close { rows: RowOrder::Take, last: true });
     assert_eq!(thread.join().unwrap(), 2);
 }
 

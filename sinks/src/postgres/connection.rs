@@ -1,12 +1,13 @@
 //! Connecting, with a deadline for everything, and what Postgres's errors mean.
 
+use super::tls::Tls;
 use std::future::Future;
 use std::time::Duration;
 use stream::Fault;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config, Error, NoTls};
+use tokio_postgres::{Client, Config, Error};
 
 /// Until a connection stands.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -15,6 +16,7 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(super) struct Server {
     config: Config,
+    tls: Tls,
     place: String,
     /// For one answer; the server is told to give up a little earlier.
     deadline: Duration,
@@ -25,16 +27,7 @@ impl Server {
     /// # Errors
     /// A URL that cannot be used.
     pub(super) fn new(url: &str, schema: &str, deadline: Duration, read_only: bool) -> Result<Self, Fault> {
-        let tls = || {
-            Fault::usage(
-                "sink.postgres.url asks for TLS",
-                "TLS to Postgres is not built yet",
-                "use sslmode=disable or prefer within a trusted network, or a local TLS proxy",
-            )
-        };
-        if url.contains("sslmode=verify-") {
-            return Err(tls());
-        }
+        let (url, tls) = Tls::of(url)?;
         let mut config: Config = url.parse().map_err(|error: Error| {
             Fault::usage(
                 "sink.postgres.url cannot be used",
@@ -42,11 +35,10 @@ impl Server {
                 "write it as postgres://user:password@host:port/database",
             )
         })?;
-        if !matches!(config.get_ssl_mode(), SslMode::Disable | SslMode::Prefer) {
-            return Err(tls());
-        }
+        // As libpq has it: a socket of this machine needs no TLS.
+        let is_local = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
         config
-            .ssl_mode(SslMode::Disable)
+            .ssl_mode(if is_local { SslMode::Disable } else { tls.mode })
             .application_name("topk")
             .connect_timeout(Duration::from_secs(3))
             .tcp_user_timeout(Duration::from_secs(5))
@@ -61,7 +53,7 @@ impl Server {
             "SET statement_timeout = {millis}; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '10s';
              SET default_transaction_read_only = {read_only}; SET timezone = 'UTC'; SET client_min_messages = warning"
         );
-        Ok(Server { config, place, deadline, settings })
+        Ok(Server { config, tls, place, deadline, settings })
     }
 
     /// For people: where the tables are.
@@ -72,7 +64,7 @@ impl Server {
     /// A connection with our settings; its task lives on the runtime of the caller.
     pub(super) async fn connect(&self) -> Result<(Client, JoinHandle<()>), Failure> {
         let connecting = async {
-            let (client, connection) = self.config.connect(NoTls).await?;
+            let (client, connection) = self.config.connect(self.tls.clone()).await?;
             // Ends with the client; the client's own calls report what went wrong.
             let task = tokio::spawn(async {
                 if let Err(error) = connection.await {
@@ -106,11 +98,15 @@ impl Server {
                 format!("no answer within {} s", deadline.as_secs()),
                 "check Postgres and the network to it",
             ),
-            Failure::Connect(error) => Fault::transient(
-                what(),
-                reason(&error),
-                "start Postgres, or check sink.postgres.url: host, port, database, user and password",
-            ),
+            Failure::Connect(error) => {
+                let why = reason(&error);
+                let hint = if why.contains("TLS") {
+                    "check sslmode and sslrootcert in sink.postgres.url, and ssl and the certificate of Postgres"
+                } else {
+                    "start Postgres, or check sink.postgres.url: host, port, database, user and password"
+                };
+                Fault::transient(what(), why, hint)
+            }
             Failure::Postgres(error) => {
                 let Some(code) = error.code() else {
                     return Fault::transient(what(), reason(&error), "check Postgres and the network to it");

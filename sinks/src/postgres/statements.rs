@@ -51,8 +51,32 @@ pub(super) const UPSERT_PROGRESS: &str = "INSERT INTO {progress} AS stored VALUE
     offsets = EXCLUDED.offsets, partitions = EXCLUDED.partitions, as_of = EXCLUDED.as_of,
     updated_at = EXCLUDED.updated_at";
 
-pub(super) const SWEEP_COUNTS: &str = "DELETE FROM {counts} WHERE ctid = ANY (ARRAY(
-    SELECT ctid FROM {counts} WHERE window_start < $1 ORDER BY window_start LIMIT $2))";
+/// Rows on their way to a count table, on this connection alone. Emptied at the end of each transaction.
+pub(super) const CREATE_ARRIVED: &str = "CREATE TEMPORARY TABLE topk_arrived
+    (window_start timestamptz, key text COLLATE \"C\", count bigint) ON COMMIT DELETE ROWS";
+pub(super) const COPY_ARRIVED: &str = "COPY pg_temp.topk_arrived (window_start, key, count) FROM STDIN (FORMAT binary)";
+pub(super) const COPY_ARRIVED_ALL_TIME: &str = "COPY pg_temp.topk_arrived (key, count) FROM STDIN (FORMAT binary)";
+pub(super) const EMPTY_ARRIVED: &str = "TRUNCATE pg_temp.topk_arrived";
+pub(super) const UPSERT_ARRIVED: &str = "INSERT INTO {counts} AS stored (window_start, {key}, {events})
+    SELECT window_start, key, count FROM pg_temp.topk_arrived
+    ON CONFLICT (window_start, {key}) DO UPDATE SET {events} = EXCLUDED.{events}
+    WHERE stored.{events} <> EXCLUDED.{events}";
+pub(super) const UPSERT_ARRIVED_ALL_TIME: &str = "INSERT INTO {counts} AS stored ({key}, {events})
+    SELECT key, count FROM pg_temp.topk_arrived
+    ON CONFLICT ({key}) DO UPDATE SET {events} = EXCLUDED.{events} WHERE stored.{events} <> EXCLUDED.{events}";
+
+/// A window's ranking from its counts, where memory has it no more.
+pub(super) const RANK_COUNTS: &str =
+    "INSERT INTO {top_k} (period, region, start_time, end_time, rank, {key}, {event_count})
+    SELECT $1, '', $2, $3, row_number() OVER (ORDER BY {events} DESC, {key}), {key}, {events}
+    FROM (SELECT {key}, {events} FROM {counts} WHERE window_start = $2 ORDER BY {events} DESC, {key} LIMIT $4) AS best";
+
+/// Partitions of a count table with the bounds of their window starts.
+pub(super) const PARTITIONS: &str = "SELECT name, (regexp_match(bound, 'FROM \\(''([^'']+)''\\)'))[1]::timestamptz,
+    (regexp_match(bound, 'TO \\(''([^'']+)''\\)'))[1]::timestamptz
+    FROM (SELECT child.relname::text AS name, pg_get_expr(child.relpartbound, child.oid) AS bound
+      FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid WHERE inhparent = to_regclass($1)) AS partitions";
+
 pub(super) const SWEEP_TOP_K: &str = "DELETE FROM {top_k} WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM {top_k} WHERE period = $1 AND start_time < $2 LIMIT $3))";
 pub(super) const SWEEP_STATUS: &str = "DELETE FROM {status} WHERE ctid = ANY (ARRAY(

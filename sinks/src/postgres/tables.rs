@@ -1,30 +1,36 @@
 //! The follower that keeps tables in Postgres. One flush is one transaction.
 
 use super::connection::{Failure, Server};
+use super::counts::{self, CountWriter};
 use super::statements::*;
 use super::time::Timestamptz;
 use super::work::{Session, Work};
+use super::write::Writer;
 use crate::sql::{
-    Flush, Layout, Migration, SWEEP_ROWS, StoredOwner, StoredProgress, TablesSettings, admit, looked, ranked, sweeps,
+    self, Flush, Layout, Migration, StoredOwner, StoredProgress, TablesSettings, Written, admit, looked, sweeps,
 };
 use std::sync::Arc;
 use std::time::Duration;
 use stream::{
-    Claim, Clock, EventTime, Fault, Follower, Generation, KindIndex, Progress, Ranking, Sequence, Span, Step, Wants,
+    Claim, Clock, Commit, EventTime, Fault, Follower, Generation, KindIndex, Progress, RecordHash, RowChunks, Sequence,
+    Step, Wants,
 };
 use tokio::runtime::Runtime;
 use tokio_postgres::IsolationLevel;
 
 /// For one answer of a flush.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// Rows in one statement.
-const ROWS_AT_ONCE: usize = 10_000;
-const MIGRATIONS: [Migration; 1] = [Migration {
-    version: 1,
-    once: include_str!("migrations/001_once.sql"),
-    each_kind: include_str!("migrations/001_each_kind.sql"),
-    all_time: include_str!("migrations/001_all_time.sql"),
-}];
+/// When something reads a table whose partition is to be dropped.
+const DROP_PAUSE: Duration = Duration::from_secs(60);
+pub(super) const MIGRATIONS: [Migration; 2] = [
+    Migration {
+        version: 1,
+        once: include_str!("migrations/001_once.sql"),
+        each_kind: include_str!("migrations/001_each_kind.sql"),
+        all_time: include_str!("migrations/001_all_time.sql"),
+    },
+    Migration { version: 2, once: "", each_kind: include_str!("migrations/002_each_kind.sql"), all_time: "" },
+];
 
 /// Tables in Postgres. Blocks on a runtime of its own, so neither make nor drop it inside another one.
 pub struct PostgresTables {
@@ -36,8 +42,14 @@ pub struct PostgresTables {
     session: Option<Session>,
     claimed: Option<Generation>,
     acknowledged: Option<Sequence>,
-    /// By kind: everything before this start has been deleted.
+    /// The last record whose step was tried and not acknowledged.
+    tried: Option<(Sequence, RecordHash)>,
+    /// By kind: statuses and rankings before this start have been deleted.
     swept: Vec<Option<EventTime>>,
+    /// No partition is dropped before this.
+    drop_again_at: Duration,
+    /// So many rows of a kind go by COPY.
+    pub(super) copy_from: usize,
 }
 
 impl PostgresTables {
@@ -46,11 +58,20 @@ impl PostgresTables {
     /// # Errors
     /// A URL that cannot be used, or names that cannot name tables.
     pub fn new(settings: TablesSettings, clock: Arc<dyn Clock>) -> Result<Self, Fault> {
+        Self::with_deadline(settings, clock, DEADLINE)
+    }
+
+    /// `deadline`: for one answer.
+    pub(super) fn with_deadline(
+        settings: TablesSettings,
+        clock: Arc<dyn Clock>,
+        deadline: Duration,
+    ) -> Result<Self, Fault> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
             Fault::failed("cannot prepare to talk to Postgres", error, "check the process's limits")
         })?;
         Ok(PostgresTables {
-            server: Server::new(&settings.url, &settings.schema, DEADLINE, false)?,
+            server: Server::new(&settings.url, &settings.schema, deadline, false)?,
             layout: Layout::new(&settings, Some(&settings.schema))?,
             swept: vec![None; settings.windows.len()],
             settings,
@@ -59,6 +80,9 @@ impl PostgresTables {
             session: None,
             claimed: None,
             acknowledged: None,
+            tried: None,
+            drop_again_at: Duration::ZERO,
+            copy_from: counts::COPY_FROM_ROWS,
         })
     }
 
@@ -131,7 +155,7 @@ impl PostgresTables {
             work.batch(&self.layout.sql("CREATE SCHEMA {schema}", None)).await?;
         }
         for migration in missing {
-            work.batch(&self.layout.migration(migration)).await?;
+            work.migration(&self.layout.migration(migration)).await?;
             tracing::info!(version = migration.version, place = self.server.place(), "applied a migration");
         }
         self.grant(work).await?;
@@ -157,9 +181,47 @@ impl PostgresTables {
         Ok(())
     }
 
-    async fn flush(&self, work: &mut Work<'_>, step: &Step, flush: &Flush<'_>) -> Result<Vec<bool>, Failure> {
-        let (commit, place) = (&step.commit, self.server.place());
+    /// Everything of a step, in one transaction; or nothing, if it is there already.
+    async fn flush(
+        &self,
+        work: &mut Work<'_>,
+        step: &Step,
+        flush: &Flush<'_>,
+        lost: Option<RowChunks>,
+        is_tried: bool,
+    ) -> Result<Flushed, Failure> {
+        let (commit, place) = (&*step.commit, self.server.place());
         let ours = self.claimed.unwrap_or(commit.generation).max(commit.generation);
+        let stored = self.admitted(work, commit, ours).await?;
+        if is_tried && stored.is_some_and(|stored| stored.epoch == commit.sequence && stored.generation == ours) {
+            tracing::info!(place, epoch = commit.sequence.0, "a flush of unknown outcome was committed");
+            return Ok(Flushed::default());
+        }
+        let mut flushed = Flushed::default();
+        self.write_counts(work, flush, lost, &mut flushed.written).await?;
+        let writer = Writer { settings: &self.settings, flush, commit };
+        writer.statuses(work).await?;
+        writer.rankings(work).await?;
+        writer.ledger(work).await?;
+        for _ in 0..sweeps(commit) {
+            flushed.swept = writer.sweep(work, &self.swept).await?;
+            if !flushed.swept.contains(&false) {
+                break;
+            }
+        }
+        writer.progress(work, ours, self.now()).await?;
+        Ok(flushed)
+    }
+
+    /// What the tables show so far, if a step of this epoch may be written over it. Until the transaction ends nobody
+    /// else may claim or write.
+    async fn admitted(
+        &self,
+        work: &mut Work<'_>,
+        commit: &Commit,
+        ours: Generation,
+    ) -> Result<Option<StoredProgress>, Failure> {
+        let place = self.server.place();
         let owner = match work.owner(true).await {
             Ok(Some(owner)) => owner,
             Ok(None) => return Err(StoredOwner::gone(place).into()),
@@ -169,119 +231,92 @@ impl PostgresTables {
         owner.writable_by(&self.settings.job, place)?;
         let stored = work.progress().await?;
         admit(place, owner.generation, stored.as_ref(), ours, self.acknowledged, commit)?;
-
-        let epoch = commit.sequence.0 as i64;
-        self.write_counts(work, flush).await?;
-        self.write_statuses(work, flush, epoch).await?;
-        if let Some(rankings) = &flush.rankings {
-            self.write_rankings(work, rankings).await?;
-        }
-        let partitions: Vec<&str> = flush.ledger.iter().map(|row| row.partition).collect();
-        let consumed: Vec<i64> = flush.ledger.iter().map(|row| row.consumed).collect();
-        let counted: Vec<i64> = flush.ledger.iter().map(|row| row.counted).collect();
-        let dead_lettered: Vec<i64> = flush.ledger.iter().map(|row| row.dead_lettered).collect();
-        work.execute(UPSERT_LEDGER, None, &[&partitions, &consumed, &counted, &dead_lettered]).await?;
-        let mut swept = self.sweep(work, &flush.oldest_kept).await?;
-        for _ in 1..sweeps(commit) {
-            if !swept.contains(&false) {
-                break;
-            }
-            swept = self.sweep(work, &flush.oldest_kept).await?;
-        }
-        work.execute(
-            UPSERT_PROGRESS,
-            None,
-            &[
-                &(ours.0 as i64),
-                &epoch,
-                &flush.rankings.as_ref().map(|_| epoch),
-                &commit.hash.to_string(),
-                &flush.offsets,
-                &flush.partitions,
-                &commit.watermark.map(Timestamptz),
-                &self.now(),
-            ],
-        )
-        .await?;
-        Ok(swept)
+        Ok(stored)
     }
 
-    async fn write_counts(&self, work: &mut Work<'_>, flush: &Flush<'_>) -> Result<(), Failure> {
-        for (kind, rows) in flush.counts.iter().enumerate() {
-            let kind = kind as KindIndex;
-            for rows in rows.chunks(ROWS_AT_ONCE) {
-                let keys: Vec<&str> = rows.iter().map(|row| row.key).collect();
-                let counts: Vec<i64> = rows.iter().map(|row| row.count).collect();
-                if self.settings.windows.kind(kind).span == Span::AllTime {
-                    work.execute(UPSERT_ALL_TIME, Some(kind), &[&keys, &counts]).await?;
-                } else {
-                    let starts: Vec<Timestamptz> = rows.iter().map(|row| Timestamptz(row.start)).collect();
-                    work.execute(UPSERT, Some(kind), &[&starts, &keys, &counts]).await?;
-                }
-            }
+    /// Counts in memory, then those from the journal, a stretch of keys at a time.
+    async fn write_counts(
+        &self,
+        work: &mut Work<'_>,
+        flush: &Flush<'_>,
+        lost: Option<RowChunks>,
+        written: &mut Written,
+    ) -> Result<(), Failure> {
+        let Flush { oldest_kept, .. } = flush;
+        written.expired = vec![0; oldest_kept.len()];
+        let how = CountWriter { settings: &self.settings, oldest_kept, copy_from: self.copy_from };
+        counts::write(work, &flush.counts, &how, written).await?;
+        let Some(lost) = lost else { return Ok(()) };
+        // The journal is read between statements.
+        work.batch("SET LOCAL idle_in_transaction_session_timeout = '10min'").await?;
+        let all = vec![None; oldest_kept.len()];
+        for chunk in lost {
+            let chunk = chunk?;
+            let found = sql::counts(&chunk, &all, &mut [])?;
+            counts::write(work, &found, &how, written).await?;
         }
         Ok(())
     }
 
-    async fn write_statuses(&self, work: &mut Work<'_>, flush: &Flush<'_>, epoch: i64) -> Result<(), Failure> {
-        for rows in flush.statuses.chunks(ROWS_AT_ONCE) {
-            let windows = || rows.iter().map(|row| row.status.window);
-            let kinds: Vec<&str> = windows().map(|window| self.kind(window.kind)).collect();
-            let starts: Vec<Timestamptz> = windows().map(|window| Timestamptz(window.start)).collect();
-            let ends: Vec<Timestamptz> = windows().map(|window| Timestamptz(window.end)).collect();
-            let states: Vec<String> = rows.iter().map(|row| row.status.state.to_string()).collect();
-            let events: Vec<i64> = rows.iter().map(|row| row.events).collect();
-            let keys: Vec<i64> = rows.iter().map(|row| row.keys).collect();
-            let late: Vec<i64> = rows.iter().map(|row| row.late).collect();
-            work.execute(UPSERT_STATUS, None, &[&kinds, &starts, &ends, &states, &events, &keys, &late, &epoch])
-                .await?;
+    /// Drop partitions that hold nothing but expired rows. Each in a transaction of its own and only if nobody reads the
+    /// table at this moment: who waits for that lock makes readers wait.
+    fn drop_expired(&mut self, oldest_kept: &[Option<EventTime>]) {
+        if self.drop_again_at > self.clock.monotonic() {
+            return;
         }
-        Ok(())
-    }
-
-    async fn write_rankings(&self, work: &mut Work<'_>, rankings: &[&Ranking]) -> Result<(), Failure> {
-        let per_statement = (ROWS_AT_ONCE / self.settings.k.max(1) as usize).max(1);
-        for rankings in rankings.chunks(per_statement) {
-            let kinds: Vec<&str> = rankings.iter().map(|ranking| self.kind(ranking.window.kind)).collect();
-            let starts: Vec<Timestamptz> = rankings.iter().map(|ranking| Timestamptz(ranking.window.start)).collect();
-            work.execute(DELETE_TOP_K, None, &[&kinds, &starts]).await?;
-            let (mut of_kind, mut of_start, mut of_end) = (Vec::new(), Vec::new(), Vec::new());
-            let (mut ranks, mut keys, mut counts) = (Vec::new(), Vec::new(), Vec::new());
-            for ranking in rankings {
-                for (rank, key, count) in ranked(ranking)? {
-                    of_kind.push(self.kind(ranking.window.kind));
-                    of_start.push(Timestamptz(ranking.window.start));
-                    of_end.push(Timestamptz(ranking.window.end));
-                    ranks.push(rank);
-                    keys.push(key);
-                    counts.push(count);
-                }
-            }
-            work.execute(INSERT_TOP_K, None, &[&of_kind, &of_start, &of_end, &ranks, &keys, &counts]).await?;
-        }
-        Ok(())
-    }
-
-    /// Delete what has expired, a bounded number of rows; by kind, whether all of it is gone.
-    async fn sweep(&self, work: &mut Work<'_>, oldest_kept: &[Option<EventTime>]) -> Result<Vec<bool>, Failure> {
-        let mut done = vec![true; oldest_kept.len()];
         for (kind, oldest) in oldest_kept.iter().enumerate() {
-            let Some(oldest) = oldest.filter(|oldest| self.swept[kind] < Some(*oldest)) else { continue };
-            let (index, start) = (kind as KindIndex, Timestamptz(oldest));
-            let name = self.kind(index);
-            let most = [
-                work.execute(SWEEP_COUNTS, Some(index), &[&start, &SWEEP_ROWS]).await?,
-                work.execute(SWEEP_TOP_K, None, &[&name, &start, &SWEEP_ROWS]).await?,
-                work.execute(SWEEP_STATUS, None, &[&name, &start, &SWEEP_ROWS]).await?,
-            ];
-            done[kind] = most.iter().all(|rows| *rows < SWEEP_ROWS as u64);
+            let Some(oldest) = oldest else { continue };
+            let kind = kind as KindIndex;
+            loop {
+                let dropped = self.in_transaction(IsolationLevel::ReadCommitted, async |tables, work| {
+                    tables.drop_one(work, kind, *oldest).await
+                });
+                match dropped {
+                    Ok(None) => break,
+                    Ok(Some(partition)) => {
+                        tracing::info!(partition, "dropped a partition that retention no longer keeps");
+                        metrics::counter!("topk_partitions_dropped_total").increment(1);
+                    }
+                    Err(fault) => {
+                        tracing::info!(%fault, again_in = ?DROP_PAUSE, "an expired partition could not be dropped yet");
+                        self.drop_again_at = self.clock.monotonic() + DROP_PAUSE;
+                        return;
+                    }
+                }
+            }
         }
-        Ok(done)
     }
 
-    fn kind(&self, kind: KindIndex) -> &str {
-        &self.settings.windows.kind(kind).name
+    async fn drop_one(
+        &self,
+        work: &mut Work<'_>,
+        kind: KindIndex,
+        oldest_kept: EventTime,
+    ) -> Result<Option<String>, Failure> {
+        let partitions = counts::partitions(work, kind).await?;
+        let Some(name) = partitions.expired(oldest_kept).next().map(|partition| partition.name.clone()) else {
+            return Ok(None);
+        };
+        // A newer instance may keep rows for longer.
+        let owner = work.owner(true).await?.ok_or_else(|| StoredOwner::gone(self.server.place()))?;
+        if Some(owner.generation) != self.claimed {
+            return Ok(None);
+        }
+        let table = self.layout.table(&name);
+        work.batch("SET LOCAL lock_timeout = '500ms'").await?;
+        let detach = format!("ALTER TABLE {{counts}} DETACH PARTITION {table}; DROP TABLE {table}");
+        work.batch(&self.layout.sql(&detach, Some(kind))).await?;
+        work.partitions.get_mut(&kind).expect("read above").remove(&name);
+        Ok(Some(name))
     }
+}
+
+/// What a flush did.
+#[derive(Default)]
+struct Flushed {
+    written: Written,
+    /// By kind, whether everything expired is gone.
+    swept: Vec<bool>,
 }
 
 impl Follower for PostgresTables {
@@ -311,20 +346,28 @@ impl Follower for PostgresTables {
             self.in_transaction(IsolationLevel::ReadCommitted, async |tables, work| tables.take(work, claim).await)?;
         self.claimed = Some(claim.generation);
         self.acknowledged = None;
+        self.tried = None;
         Ok(stored.map(|stored| stored.progress()))
     }
 
     fn write(&mut self, step: &Step) -> Result<(), Fault> {
         let began = self.clock.monotonic();
-        let flush = Flush::plan(step, &self.settings)?;
-        let done = self.in_transaction(IsolationLevel::ReadCommitted, async |tables, work| {
-            tables.flush(work, step, &flush).await
+        let flush = Flush::plan(step, &self.settings, false)?;
+        let lost = step.lost.as_ref().map(|lost| lost.rows.open()).transpose()?;
+        let this = (step.commit.sequence, step.commit.hash);
+        // Where an earlier try got no answer to its COMMIT, the progress row tells what became of it.
+        let is_tried = self.tried.replace(this) == Some(this);
+        let flushed = self.in_transaction(IsolationLevel::ReadCommitted, async |tables, work| {
+            tables.flush(work, step, &flush, lost, is_tried).await
         })?;
-        for (kind, _) in done.into_iter().enumerate().filter(|(_, done)| *done) {
+        self.tried = None;
+        for (kind, _) in flushed.swept.into_iter().enumerate().filter(|(_, done)| *done) {
             self.swept[kind] = flush.oldest_kept[kind];
         }
         self.acknowledged = Some(step.commit.sequence);
-        flush.record("postgres", &self.settings.windows, self.clock.monotonic() - began, self.clock.now());
+        let took = self.clock.monotonic() - began;
+        flushed.written.record("postgres", &self.settings.windows, took, self.clock.now());
+        self.drop_expired(&flush.oldest_kept);
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! One transaction at work: statements prepared once for a connection, each answer within the deadline.
 
 use super::connection::{Failure, Server};
+use super::partitions::Partitions;
 use super::statements::{OWNER, OWNER_LOCKED, PROGRESS, TABLE_EXISTS};
 use super::time::Timestamptz;
 use crate::sql::{Layout, StoredOwner, StoredProgress, hash_of};
@@ -9,8 +10,10 @@ use std::time::Duration;
 use stream::{Generation, KindIndex, Sequence};
 use tokio::task::JoinHandle;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, IsolationLevel, Row, Statement, Transaction};
+use tokio_postgres::{Client, CopyInSink, Error, IsolationLevel, Row, Statement, Transaction};
 
+/// Until a migration has been applied: it may have to look at every row.
+const MIGRATION_DEADLINE: Duration = Duration::from_secs(3600);
 /// Until a connection has said goodbye.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
 
@@ -19,12 +22,31 @@ pub(super) struct Session {
     client: Client,
     connection: JoinHandle<()>,
     prepared: HashMap<String, Statement>,
+    partitions: HashMap<KindIndex, Partitions>,
+    arrivals: Arrivals,
+}
+
+/// The temporary table that rows are copied into. It lives as long as the connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Arrivals {
+    /// Not tried yet.
+    #[default]
+    Unknown,
+    Made,
+    /// We may not make one.
+    Refused,
 }
 
 impl Session {
     pub(super) async fn open(server: &Server) -> Result<Self, Failure> {
         let (client, connection) = server.connect().await?;
-        Ok(Session { client, connection, prepared: HashMap::new() })
+        Ok(Session {
+            client,
+            connection,
+            prepared: HashMap::new(),
+            partitions: HashMap::new(),
+            arrivals: Arrivals::default(),
+        })
     }
 
     /// End the connection now. Nobody drives it between two calls: a rollback left to itself would hold its locks.
@@ -43,8 +65,9 @@ impl Session {
         layout: &'a Layout,
         isolation: IsolationLevel,
     ) -> Result<Work<'a>, Failure> {
-        let transaction = server.within(self.client.build_transaction().isolation_level(isolation).start()).await?;
-        Ok(Work { transaction, prepared: &mut self.prepared, server, layout })
+        let Session { client, prepared, partitions, arrivals, .. } = self;
+        let transaction = server.within(client.build_transaction().isolation_level(isolation).start()).await?;
+        Ok(Work { transaction, prepared, partitions, arrivals, server, layout })
     }
 }
 
@@ -52,8 +75,11 @@ impl Session {
 pub(super) struct Work<'a> {
     transaction: Transaction<'a>,
     prepared: &'a mut HashMap<String, Statement>,
+    /// By kind, as far as they have been read: as of this transaction.
+    pub(super) partitions: &'a mut HashMap<KindIndex, Partitions>,
+    pub(super) arrivals: &'a mut Arrivals,
     server: &'a Server,
-    layout: &'a Layout,
+    pub(super) layout: &'a Layout,
 }
 
 impl Work<'_> {
@@ -86,6 +112,35 @@ impl Work<'_> {
     ) -> Result<Option<Row>, Failure> {
         let statement = self.statement(template, None).await?;
         self.server.within(self.transaction.query_opt(&statement, parameters)).await
+    }
+
+    /// All rows.
+    pub(super) async fn rows(
+        &mut self,
+        template: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Failure> {
+        let statement = self.statement(template, None).await?;
+        self.server.within(self.transaction.query(&statement, parameters)).await
+    }
+
+    /// Begin a COPY from here.
+    pub(super) async fn copy_in(&mut self, template: &str) -> Result<CopyInSink<bytes::Bytes>, Failure> {
+        let statement = self.statement(template, None).await?;
+        self.server.within(self.transaction.copy_in(&statement)).await
+    }
+
+    /// One answer, within the deadline.
+    pub(super) async fn within<T>(&self, asking: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+        self.server.within(asking).await
+    }
+
+    /// Run SQL that may take as long as a migration does.
+    pub(super) async fn migration(&mut self, sql: &str) -> Result<(), Failure> {
+        let millis = MIGRATION_DEADLINE.as_millis();
+        self.batch(&format!("SET LOCAL statement_timeout = {millis}")).await?;
+        let asked = tokio::time::timeout(MIGRATION_DEADLINE, self.transaction.batch_execute(sql)).await;
+        asked.map_err(|_| Failure::Late(MIGRATION_DEADLINE))?.map_err(Failure::Postgres)
     }
 
     /// Run SQL as it stands.

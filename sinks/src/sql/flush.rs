@@ -4,7 +4,7 @@ use super::TablesSettings;
 use crate::retention::oldest_kept;
 use serde_json::{Map, Value};
 use std::time::Duration;
-use stream::{Commit, EventTime, Fault, KindIndex, Ranking, Step, WallTime, WindowStatus, Windows};
+use stream::{Commit, EventTime, Fault, KindIndex, Ranking, RowBlock, Step, WallTime, Window, WindowStatus, Windows};
 
 /// Rows that one sweep deletes from one table, so that retention never holds up a flush for long.
 pub(crate) const SWEEP_ROWS: i64 = 20_000;
@@ -21,6 +21,9 @@ pub(crate) struct CountRow<'a> {
     pub(crate) key: &'a str,
     pub(crate) count: i64,
 }
+
+/// By kind; in each by (start, key), which is the primary key, each once.
+pub(crate) type Counts<'a> = Vec<Vec<CountRow<'a>>>;
 
 /// A window's status, ready for its row.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,12 +46,14 @@ pub(crate) struct LedgerRow<'a> {
 /// All that one transaction writes.
 #[derive(Debug)]
 pub(crate) struct Flush<'a> {
-    /// By kind; in each by (start, key), which is the primary key, each once.
-    pub(crate) counts: Vec<Vec<CountRow<'a>>>,
+    /// Those in memory.
+    pub(crate) counts: Counts<'a>,
     /// By (kind, start), each once.
     pub(crate) statuses: Vec<StatusRow>,
     /// By (kind, start), each once; none where the step leaves rankings as they are.
     pub(crate) rankings: Option<Vec<&'a Ranking>>,
+    /// Windows to be ranked from their counts, once these are written.
+    pub(crate) ranked_here: Vec<Window>,
     /// By partition.
     pub(crate) ledger: Vec<LedgerRow<'a>>,
     /// `{"partition": next offset}`.
@@ -61,12 +66,22 @@ pub(crate) struct Flush<'a> {
     pub(crate) expired: Vec<u64>,
 }
 
+/// What a flush has done to count rows.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    /// Those written.
+    pub(crate) rows: u64,
+    /// By kind: those that came too late to be kept.
+    pub(crate) expired: Vec<u64>,
+}
+
 impl<'a> Flush<'a> {
-    /// Plan a step.
+    /// Plan a step. `counts_expire`: leave out counts that have expired; a store that drops whole partitions does not,
+    /// since what it still shows must be right.
     ///
     /// # Errors
     /// A count that no bigint holds.
-    pub(crate) fn plan(step: &'a Step, settings: &TablesSettings) -> Result<Self, Fault> {
+    pub(crate) fn plan(step: &'a Step, settings: &TablesSettings, counts_expire: bool) -> Result<Self, Fault> {
         let (windows, commit) = (&settings.windows, &step.commit);
         let kinds = windows.len();
         assert_eq!(settings.retention.len(), kinds, "retention is given for each kind");
@@ -76,25 +91,9 @@ impl<'a> Flush<'a> {
         let kept =
             |kind: KindIndex, start: EventTime| oldest_kept[usize::from(kind)].is_none_or(|oldest| oldest <= start);
 
-        let mut counts: Vec<Vec<CountRow<'a>>> = vec![Vec::new(); kinds];
         let mut expired = vec![0; kinds];
-        for block in &step.rows {
-            let window = block.window;
-            assert_eq!(block.keys.len(), block.counts.len(), "a block has a count for each key");
-            if !kept(window.kind, window.start) {
-                expired[usize::from(window.kind)] += block.counts.len() as u64;
-                continue;
-            }
-            for (key, count) in block.keys.iter().zip(&block.counts) {
-                assert!(*count > 0, "no count row is ever 0");
-                let count = bigint(*count, || format!("the count of \"{key}\""))?;
-                counts[usize::from(window.kind)].push(CountRow { start: window.start, key, count });
-            }
-        }
-        for rows in &mut counts {
-            rows.sort_by(|a, b| (a.start, a.key).cmp(&(b.start, b.key)));
-            keep_last(rows, |row| (row.start, row.key));
-        }
+        let kept_counts = if counts_expire { oldest_kept.clone() } else { vec![None; kinds] };
+        let counts = counts(&step.rows, &kept_counts, &mut expired)?;
 
         let mut statuses = Vec::with_capacity(step.statuses.len());
         for status in step.statuses.iter().filter(|status| kept(status.window.kind, status.window.start)) {
@@ -117,6 +116,9 @@ impl<'a> Flush<'a> {
             rankings
         });
 
+        let lost = step.lost.iter().flat_map(|lost| lost.rankings.iter().copied());
+        let ranked_here = lost.filter(|window| kept(window.kind, window.start)).collect();
+
         let mut ledger = Vec::with_capacity(commit.ledger.len());
         for (partition, line) in commit.ledger.iter() {
             let what = || format!("the ledger of partition {partition}");
@@ -136,6 +138,7 @@ impl<'a> Flush<'a> {
             counts,
             statuses,
             rankings,
+            ranked_here,
             ledger,
             offsets: of_partitions(&|state| state.next_offset.into()),
             partitions: of_partitions(&|state| {
@@ -145,11 +148,12 @@ impl<'a> Flush<'a> {
             expired,
         })
     }
+}
 
+impl Written {
     /// Measure a finished flush.
     pub(crate) fn record(&self, sink: &'static str, windows: &Windows, took: Duration, now: WallTime) {
-        let rows: u64 = self.counts.iter().map(|rows| rows.len() as u64).sum();
-        metrics::counter!("topk_flush_rows_total", "sink" => sink).increment(rows);
+        metrics::counter!("topk_flush_rows_total", "sink" => sink).increment(self.rows);
         metrics::histogram!("topk_flush_seconds", "sink" => sink).record(took.as_secs_f64());
         metrics::gauge!("topk_flush_timestamp_seconds", "sink" => sink).set(now.0 as f64 / 1000.0);
         for (kind, expired) in windows.kinds().iter().zip(&self.expired).filter(|(_, expired)| **expired > 0) {
@@ -157,6 +161,41 @@ impl<'a> Flush<'a> {
                 .increment(*expired);
         }
     }
+}
+
+/// Count rows of blocks, the newest value of each; what retention no longer keeps is counted instead.
+///
+/// # Errors
+/// A count that no bigint holds.
+pub(crate) fn counts<'a>(
+    blocks: &'a [RowBlock],
+    oldest_kept: &[Option<EventTime>],
+    expired: &mut [u64],
+) -> Result<Counts<'a>, Fault> {
+    let mut counts: Counts<'a> = vec![Vec::new(); oldest_kept.len()];
+    for block in blocks {
+        let (kind, start) = (usize::from(block.window.kind), block.window.start);
+        assert_eq!(block.keys.len(), block.counts.len(), "a block has a count for each key");
+        if oldest_kept[kind].is_some_and(|oldest| start < oldest) {
+            expired[kind] += block.counts.len() as u64;
+            continue;
+        }
+        for (key, count) in block.keys.iter().zip(&block.counts) {
+            assert!(*count > 0, "no count row is ever 0");
+            let count = bigint(*count, || format!("the count of \"{key}\""))?;
+            counts[kind].push(CountRow { start, key, count });
+        }
+    }
+    for rows in &mut counts {
+        rows.sort_by(|a, b| (a.start, a.key).cmp(&(b.start, b.key)));
+        keep_last(rows, |row| (row.start, row.key));
+    }
+    Ok(counts)
+}
+
+/// How many rows these are.
+pub(crate) fn rows_in(counts: &Counts<'_>) -> u64 {
+    counts.iter().map(|rows| rows.len() as u64).sum()
 }
 
 /// Of neighbours with the same name keep the last, which is the newest.

@@ -82,7 +82,8 @@ impl Layout {
             within: schema.map(|schema| format!("{}.", quoted(schema))).unwrap_or_default(),
         };
         for kind in 0..settings.windows.len() as KindIndex {
-            let longest = format!("{}_top", layout.counts_name(kind));
+            // A partition's name has the most.
+            let longest = format!("{}_unpartitioned", layout.counts_name(kind));
             if longest.len() > NAME_BYTES_MAX {
                 return Err(Fault::usage(
                     format!("sink.postgres.table_prefix \"{}\" is too long", settings.table_prefix),
@@ -95,14 +96,14 @@ impl Layout {
     }
 
     /// Bare name of a kind's count table.
-    fn counts_name(&self, kind: KindIndex) -> String {
+    pub(crate) fn counts_name(&self, kind: KindIndex) -> String {
         format!("{}_{}", self.settings.table_prefix, self.settings.windows.kind(kind).name)
     }
 
     fn name(&self, token: &str, kind: Option<KindIndex>) -> String {
         let words = &self.settings.words;
         let of_kind = || kind.expect("this name differs by kind");
-        let table = |name: &str| format!("{}{}", self.within, quoted(name));
+        let table = |name: &str| self.table(name);
         match token {
             "schema" => self.within.trim_end_matches('.').to_owned(),
             "progress" => table("topk_progress"),
@@ -112,6 +113,10 @@ impl Layout {
             "top_k" => table(&format!("top_k_{}", words.keys)),
             "counts" => table(&self.counts_name(of_kind())),
             "counts_index" => quoted(&format!("{}_top", self.counts_name(of_kind()))),
+            "counts_key" => quoted(&format!("{}_pkey", self.counts_name(of_kind()))),
+            "counts_before_key" => quoted(&format!("{}_before_pkey", self.counts_name(of_kind()))),
+            "counts_before_index" => quoted(&format!("{}_before_top", self.counts_name(of_kind()))),
+            "counts_before" => quoted(&format!("{}_unpartitioned", self.counts_name(of_kind()))),
             "kind" => self.settings.windows.kind(of_kind()).name.clone(),
             "key" => quoted(&self.settings.key_column),
             "events" => quoted(&words.events),
@@ -123,6 +128,11 @@ impl Layout {
             "some_keys" => words.keys.clone(),
             _ => unreachable!("no name {{{token}}} in SQL templates"),
         }
+    }
+
+    /// A table of this schema or file by its bare name.
+    pub(crate) fn table(&self, name: &str) -> String {
+        format!("{}{}", self.within, quoted(name))
     }
 
     /// Fill in the names of a template; those that differ by kind need one.

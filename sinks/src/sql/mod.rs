@@ -11,7 +11,7 @@ mod settings;
 #[cfg(test)]
 pub(crate) mod conformance;
 
-pub(crate) use flush::{Flush, SWEEP_ROWS, StatusRow, sweeps};
+pub(crate) use flush::{CountRow, Counts, Flush, SWEEP_ROWS, StatusRow, Written, counts, rows_in, sweeps};
 pub(crate) use layout::{Layout, Migration};
 pub(crate) use ownership::StoredOwner;
 pub(crate) use progress::{StoredProgress, admit, hash_of, looked};

@@ -3,14 +3,15 @@
 use super::connection::{fault, has_tables, open, open_to_read, probe};
 use super::time::{instant, text};
 use crate::sql::{
-    Flush, Layout, Migration, SWEEP_ROWS, StatusRow, StoredOwner, StoredProgress, TablesSettings, admit, hash_of,
-    looked, ranked, sweeps,
+    Counts, Flush, Layout, Migration, SWEEP_ROWS, StatusRow, StoredOwner, StoredProgress, TablesSettings, Written,
+    admit, counts, hash_of, looked, ranked, rows_in, sweeps,
 };
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use stream::{
-    Claim, Clock, EventTime, Fault, Follower, Generation, KindIndex, Progress, Ranking, Sequence, Span, Step, Wants,
+    Claim, Clock, EventTime, Fault, Follower, Generation, KindIndex, Progress, Ranking, RowChunks, Sequence, Span,
+    Step, Wants, Window,
 };
 
 const MIGRATIONS: [Migration; 1] = [Migration {
@@ -94,7 +95,13 @@ impl SqliteTables {
         Ok(newest)
     }
 
-    fn flush(&self, transaction: &Transaction<'_>, step: &Step, flush: &Flush<'_>) -> Result<Vec<bool>, Failure> {
+    fn flush(
+        &self,
+        transaction: &Transaction<'_>,
+        step: &Step,
+        flush: &Flush<'_>,
+        lost: Option<RowChunks>,
+    ) -> Result<(Vec<bool>, Written), Failure> {
         let commit = &step.commit;
         let Some(owner) = stored_owner(&self.layout, transaction)? else {
             return Err(Failure::Fault(StoredOwner::gone(&self.place)));
@@ -105,28 +112,22 @@ impl SqliteTables {
         admit(&self.place, owner.generation, stored.as_ref(), ours, self.acknowledged, commit)?;
 
         let epoch = commit.sequence.0 as i64;
-        for (kind, rows) in flush.counts.iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
-            let kind = kind as KindIndex;
-            if self.settings.windows.kind(kind).span == Span::AllTime {
-                let mut upsert = transaction.prepare_cached(&self.layout.sql(UPSERT_ALL_TIME, Some(kind)))?;
-                for row in rows {
-                    upsert.execute(params![row.key, row.count])?;
-                }
-                continue;
-            }
-            let mut upsert = transaction.prepare_cached(&self.layout.sql(UPSERT, Some(kind)))?;
-            for of_window in rows.chunk_by(|a, b| a.start == b.start) {
-                let start = text(of_window[0].start);
-                for row in of_window {
-                    upsert.execute(params![start, row.key, row.count])?;
-                }
-            }
+        self.write_counts(transaction, &flush.counts)?;
+        let mut written = Written { rows: rows_in(&flush.counts), expired: flush.expired.clone() };
+        for chunk in lost.into_iter().flatten() {
+            let chunk = chunk?;
+            let found = counts(&chunk, &flush.oldest_kept, &mut written.expired)?;
+            written.rows += rows_in(&found);
+            self.write_counts(transaction, &found)?;
         }
         for row in &flush.statuses {
             self.write_status(transaction, row, epoch)?;
         }
         for ranking in flush.rankings.iter().flatten() {
             self.write_ranking(transaction, ranking)?;
+        }
+        for window in &flush.ranked_here {
+            self.rank_from_counts(transaction, window)?;
         }
         for row in &flush.ledger {
             transaction.prepare_cached(&self.layout.sql(UPSERT_LEDGER, None))?.execute(params![
@@ -153,7 +154,37 @@ impl SqliteTables {
             commit.watermark.map(text),
             self.now(),
         ])?;
-        Ok(swept)
+        Ok((swept, written))
+    }
+
+    fn write_counts(&self, transaction: &Transaction<'_>, counts: &Counts<'_>) -> rusqlite::Result<()> {
+        for (kind, rows) in counts.iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
+            let kind = kind as KindIndex;
+            if self.settings.windows.kind(kind).span == Span::AllTime {
+                let mut upsert = transaction.prepare_cached(&self.layout.sql(UPSERT_ALL_TIME, Some(kind)))?;
+                for row in rows {
+                    upsert.execute(params![row.key, row.count])?;
+                }
+                continue;
+            }
+            let mut upsert = transaction.prepare_cached(&self.layout.sql(UPSERT, Some(kind)))?;
+            for of_window in rows.chunk_by(|a, b| a.start == b.start) {
+                let start = text(of_window[0].start);
+                for row in of_window {
+                    upsert.execute(params![start, row.key, row.count])?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Replace the ranking of a window that only its counts know.
+    fn rank_from_counts(&self, transaction: &Transaction<'_>, window: &Window) -> rusqlite::Result<()> {
+        let (period, start) = (&self.settings.windows.kind(window.kind).name, text(window.start));
+        transaction.prepare_cached(&self.layout.sql(DELETE_RANKING, None))?.execute(params![period, start])?;
+        let rank = self.layout.sql(RANK_COUNTS, Some(window.kind));
+        transaction.prepare_cached(&rank)?.execute(params![period, start, text(window.end), self.settings.k])?;
+        Ok(())
     }
 
     fn write_status(&self, transaction: &Transaction<'_>, row: &StatusRow, epoch: i64) -> rusqlite::Result<()> {
@@ -174,8 +205,7 @@ impl SqliteTables {
     fn write_ranking(&self, transaction: &Transaction<'_>, ranking: &Ranking) -> Result<(), Failure> {
         let window = ranking.window;
         let (period, start) = (&self.settings.windows.kind(window.kind).name, text(window.start));
-        let delete = self.layout.sql("DELETE FROM {top_k} WHERE period = ?1 AND region = '' AND start_time = ?2", None);
-        transaction.prepare_cached(&delete)?.execute(params![period, start])?;
+        transaction.prepare_cached(&self.layout.sql(DELETE_RANKING, None))?.execute(params![period, start])?;
         let insert = self.layout.sql("INSERT INTO {top_k} VALUES (?1, '', ?2, ?3, ?4, ?5, ?6)", None);
         let mut insert = transaction.prepare_cached(&insert)?;
         let end = text(window.end);
@@ -211,6 +241,10 @@ impl SqliteTables {
     }
 }
 
+const DELETE_RANKING: &str = "DELETE FROM {top_k} WHERE period = ?1 AND region = '' AND start_time = ?2";
+const RANK_COUNTS: &str = "INSERT INTO {top_k}
+    SELECT ?1, '', ?2, ?3, row_number() OVER (ORDER BY {events} DESC, {key}), {key}, {events}
+    FROM (SELECT {key}, {events} FROM {counts} WHERE window_start = ?2 ORDER BY {events} DESC, {key} LIMIT ?4)";
 const UPSERT: &str = "INSERT INTO {counts} (window_start, {key}, {events}) VALUES (?1, ?2, ?3)
     ON CONFLICT (window_start, {key}) DO UPDATE SET {events} = excluded.{events} WHERE {events} <> excluded.{events}";
 const UPSERT_ALL_TIME: &str = "INSERT INTO {counts} ({key}, {events}) VALUES (?1, ?2)
@@ -294,13 +328,15 @@ impl Follower for SqliteTables {
 
     fn write(&mut self, step: &Step) -> Result<(), Fault> {
         let began = self.clock.monotonic();
-        let flush = Flush::plan(step, &self.settings)?;
-        let done = self.in_transaction(|tables, transaction| tables.flush(transaction, step, &flush))?;
+        let flush = Flush::plan(step, &self.settings, true)?;
+        let lost = step.lost.as_ref().map(|lost| lost.rows.open()).transpose()?;
+        let (done, written) =
+            self.in_transaction(|tables, transaction| tables.flush(transaction, step, &flush, lost))?;
         for (kind, _) in done.into_iter().enumerate().filter(|(_, done)| *done) {
             self.swept[kind] = flush.oldest_kept[kind];
         }
         self.acknowledged = Some(step.commit.sequence);
-        flush.record("sqlite", &self.settings.windows, self.clock.monotonic() - began, self.clock.now());
+        written.record("sqlite", &self.settings.windows, self.clock.monotonic() - began, self.clock.now());
         Ok(())
     }
 }

@@ -34,6 +34,10 @@ impl Bench for File {
         TableReadings::Sqlite(SqliteReadings::new(self.path(), &settings()).unwrap())
     }
 
+    fn drops_partitions(&self) -> bool {
+        false
+    }
+
     fn query(&self, sql: &str) -> Vec<Vec<String>> {
         let sql = sql.replace("{table:", "{").replace("{time:", "{").replace(['{', '}'], "");
         let connection = rusqlite::Connection::open(self.path()).unwrap();

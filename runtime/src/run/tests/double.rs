@@ -15,6 +15,10 @@ pub(super) struct Shown {
     pub(super) progress: Option<Progress>,
     pub(super) steps: u64,
     pub(super) claims: u64,
+    /// Neither looking nor writing works.
+    pub(super) is_away: bool,
+    /// Steps that brought what was dropped.
+    pub(super) rebuilt: u64,
 }
 
 /// See the module.
@@ -84,6 +88,29 @@ impl Double {
                 }
             }
         }
+        if let Some(lost) = &step.lost {
+            shown.rebuilt += 1;
+            let mut seen = BTreeSet::new();
+            for block in lost.rows.open().map_err(|fault| fault.to_string())?.flat_map(|chunk| chunk.unwrap()) {
+                let rows = shown.rows.entry(block.window.id()).or_default();
+                for (key, count) in block.keys.iter().zip(&block.counts) {
+                    let before = rows.insert(key.to_owned(), *count);
+                    if before > Some(*count) || !seen.insert((block.window.id(), key.to_owned())) {
+                        return Err(format!("{key} went from {before:?} to {count}, or came twice"));
+                    }
+                }
+            }
+            for window in &lost.rankings {
+                let entries = best(&shown.rows[&window.id()]).into_iter();
+                let ranking = Ranking {
+                    window: *window,
+                    state: window.state(commit.watermark, Duration::from_millis(LATENESS as u64)),
+                    totals: WindowTotals::default(),
+                    entries: entries.map(|(key, count)| (stream::Key::new(&key), count)).collect(),
+                };
+                shown.boards.insert(window.id(), Arc::new(ranking));
+            }
+        }
         for status in &step.statuses {
             shown.statuses.insert(status.window.id(), *status);
         }
@@ -133,7 +160,11 @@ impl Follower for Double {
     }
 
     fn look(&mut self) -> Result<Option<Progress>, Fault> {
-        Ok(self.shown.lock().unwrap().progress.clone())
+        let shown = self.shown.lock().unwrap();
+        if shown.is_away {
+            return Err(Fault::transient("cannot look", "away", "wait"));
+        }
+        Ok(shown.progress.clone())
     }
 
     fn claim(&mut self, claim: &Claim) -> Result<Option<Progress>, Fault> {
@@ -154,6 +185,9 @@ impl Follower for Double {
             if self.refused.replace(again.clone()).is_some_and(|before| before != again) {
                 return Err(Fault::failed("cannot write", "another step than the one that failed", "mend the runtime"));
             }
+            return Err(Fault::transient("cannot write", "away", "wait"));
+        }
+        if self.shown.lock().unwrap().is_away {
             return Err(Fault::transient("cannot write", "away", "wait"));
         }
         self.check(step)

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use stream::{
-    Claim, Commit, EventTime, Fault, Follower, Generation, Key, KeyArena, KindIndex, LedgerLine, PartitionState,
-    Progress, Ranking, RecordHash, RowBlock, Sequence, Step, Vocabulary, WindowId, WindowKind, WindowState,
-    WindowStatus, WindowTotals, Windows, Zone,
+    Claim, Commit, EventTime, Fault, Follower, Generation, Key, KeyArena, KindIndex, LedgerLine, Lost, LostRows,
+    PartitionState, Progress, Ranking, RecordHash, RowBlock, RowChunks, Sequence, Step, Vocabulary, WindowId,
+    WindowKind, WindowState, WindowStatus, WindowTotals, Windows, Zone,
 };
 /// A store of its own for one case, empty at first.
 pub(crate) trait Bench {
@@ -15,6 +15,8 @@ pub(crate) trait Bench {
     /// A new follower, as after a restart.
     fn open(&self, settings: TablesSettings) -> Box<dyn Follower>;
     fn readings(&self) -> TableReadings;
+    /// Expired counts go as soon as a whole partition of them has, all at once; else some rows at a time.
+    fn drops_partitions(&self) -> bool;
     /// Rows as text. `{table:NAME}` stands for a table, `{time:COLUMN}` for a time as RFC 3339, '' if unbounded.
     fn query(&self, sql: &str) -> Vec<Vec<String>>;
 }
@@ -29,7 +31,7 @@ macro_rules! every_case {
             a_window_with_late_events_only, all_time_has_no_start, awkward_keys_keep_their_bytes_and_order,
             counts_up_to_a_bigint, another_chain_is_refused, progress_can_rebuild_a_journal, many_rows_in_one_flush,
             readings_are_as_of_one_epoch, the_newest_window, a_store_that_went_back_is_noticed,
-            a_failed_flush_leaves_nothing,
+            a_failed_flush_leaves_nothing, what_was_lost_comes_from_the_journal,
         }
     };
     ($bench:expr; $($case:ident),* $(,)?) => {
@@ -38,11 +40,11 @@ macro_rules! every_case {
 }
 pub(crate) use every_case;
 
-pub(super) const MINUTE: KindIndex = 0;
-pub(super) const HOUR: KindIndex = 1;
-pub(super) const ALL_TIME: KindIndex = 2;
+pub(crate) const MINUTE: KindIndex = 0;
+pub(crate) const HOUR: KindIndex = 1;
+pub(crate) const ALL_TIME: KindIndex = 2;
 /// 2025-10-19T14:00:00Z
-pub(super) const TWO: i64 = 1_760_882_400_000;
+pub(crate) const TWO: i64 = 1_760_882_400_000;
 
 pub(crate) fn settings() -> TablesSettings {
     let kinds = ["minute", "hour", "all_time"].map(|name| WindowKind::named(name).unwrap()).to_vec();
@@ -81,7 +83,7 @@ pub(crate) fn commit(generation: u64, sequence: u64, watermark: Option<i64>) -> 
     }
 }
 
-pub(super) fn step(commit: Commit) -> Step {
+pub(crate) fn step(commit: Commit) -> Step {
     Step::empty(commit)
 }
 
@@ -89,10 +91,23 @@ pub(super) fn id(kind: KindIndex, at: i64) -> WindowId {
     settings().windows.window(kind, EventTime::from_millis(at)).id()
 }
 
-pub(super) trait Fill {
+pub(crate) trait Fill {
     fn rows(self, kind: KindIndex, at: i64, rows: &[(&str, u64)]) -> Self;
     fn status(self, kind: KindIndex, at: i64, state: WindowState, totals: (u64, u64, u64)) -> Self;
     fn ranking(self, kind: KindIndex, at: i64, entries: &[(&str, u64)]) -> Self;
+    /// Rows given so far come from the journal instead, and with them rankings of these windows.
+    fn lost(self, rankings: &[(KindIndex, i64)]) -> Self;
+}
+
+/// What a journal would give.
+#[derive(Debug)]
+struct Journaled(Vec<RowBlock>);
+
+impl LostRows for Journaled {
+    fn open(&self) -> Result<RowChunks, Fault> {
+        let chunks: Vec<_> = self.0.iter().map(|block| Ok(vec![block.clone()])).collect();
+        Ok(Box::new(chunks.into_iter()))
+    }
 }
 
 impl Fill for Step {
@@ -119,6 +134,14 @@ impl Fill for Step {
         let totals = WindowTotals { events: entries.iter().map(|entry| entry.1).sum(), ..Default::default() };
         self.with_rankings = true;
         self.rankings.push(Arc::new(Ranking { window, state: WindowState::Open, totals, entries }));
+        self
+    }
+
+    fn lost(mut self, rankings: &[(KindIndex, i64)]) -> Self {
+        let window = |(kind, at): &(KindIndex, i64)| settings().windows.window(*kind, EventTime::from_millis(*at));
+        let rows = Arc::new(Journaled(std::mem::take(&mut self.rows)));
+        self.lost = Some(Lost { rows, rankings: rankings.iter().map(window).collect() });
+        self.with_rankings = true;
         self
     }
 }
@@ -149,7 +172,7 @@ pub(super) fn entries(bench: &dyn Bench, window: WindowId, k: u32) -> Vec<(Strin
     ranking.entries.iter().map(|(key, count)| (key.to_string(), *count)).collect()
 }
 
-pub(super) fn dump(bench: &dyn Bench) -> Vec<Vec<Vec<String>>> {
+pub(crate) fn dump(bench: &dyn Bench) -> Vec<Vec<Vec<String>>> {
     [
         "SELECT {time:window_start}, song_id, plays FROM {table:song_plays_minute} ORDER BY window_start, song_id",
         "SELECT {time:window_start}, song_id, plays FROM {table:song_plays_hour} ORDER BY window_start, song_id",
