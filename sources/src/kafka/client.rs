@@ -138,7 +138,11 @@ pub(super) fn passes(code: RDKafkaErrorCode) -> bool {
 
 /// The fault of a call that failed.
 pub(super) fn fault(what: impl Into<String>, error: &KafkaError) -> Fault {
-    match error.rdkafka_error_code() {
+    let code = match error {
+        KafkaError::AdminOp(code) => Some(*code),
+        error => error.rdkafka_error_code(),
+    };
+    match code {
         Some(code) if passes(code) => Fault::transient(what, error, unreachable::HINT),
         _ => Fault::failed(what, error, "check the topic, the rights of this client, and the broker's log"),
     }
