@@ -46,8 +46,10 @@ fn lost(objects: &Objects, greatest: Generation, tail: Option<&Record>) -> Resul
     let first = last.0 + 1;
     let why = match slot.and_then(|slot| serde_json::from_slice::<Slot>(&slot).ok()) {
         Some(Slot { fence }) if fence > last => {
+            let missing =
+                if fence.0 == first { format!("record {first}") } else { format!("records {first} to {fence}") };
             format!(
-                "generation {greatest} took over at record {fence}, and {ends}: records {first} to {fence}, and whatever came after, are missing"
+                "generation {greatest} took over at record {fence}, and {ends}: {missing} and whatever came after are missing"
             )
         }
         _ => format!("generation {greatest} has run, and {ends}: record {first} and whatever came after are missing"),

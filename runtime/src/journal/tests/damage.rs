@@ -112,10 +112,7 @@ fn a_chain_that_lost_its_tail_is_refused_and_left_alone() {
     let objects = crate::journal::store::Objects::new(store.clone(), Patience::default()).unwrap();
     let fence = 5;
     let expected = [
-        (
-            fence,
-            "generation 2 took over at record 5, and the journal ends with record 4 of generation 1: records 5 to 5",
-        ),
+        (fence, "generation 2 took over at record 5, and the journal ends with record 4 of generation 1: record 5 and"),
         (2, "generation 2 took over at record 5, and the journal ends with record 1 of generation 1: records 2 to 5"),
         (1, "generation 2 took over at record 5, and the journal has no record at all: records 1 to 5"),
     ];
