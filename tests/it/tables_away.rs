@@ -70,6 +70,7 @@ fn tables_that_are_away_under_load_are_exact_afterwards() {
     produce(&setup, 0, views);
     let job = setup.start(&["run"]);
     let all_time = format!("SELECT sum(views)::text AS sum FROM {}.video_views_all_time", setup.name());
+    until("the job runs", LONG, || job.stderr().contains("the job runs").then_some(()));
     let in_tables = || postgres_query(postgres.url(), &all_time)[0]["sum"].as_deref().and_then(|sum| sum.parse().ok());
     until("the tables have the first hour", LONG, || (in_tables() == Some(views)).then_some(()));
 
