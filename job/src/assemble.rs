@@ -83,6 +83,7 @@ impl Assembly {
             epoch_max_events: settings.epoch_max_events,
             until_end,
             idle_timeout: settings.idle_timeout,
+            max_drift: settings.max_drift,
             start_deadline: Duration::from_secs(30),
             clock: self.clock.clone(),
             on_reading: Box::new(|_| ()),

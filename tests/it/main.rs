@@ -4,5 +4,6 @@ mod bad_input;
 mod command_line;
 mod embedded;
 mod exactness;
+mod kafka;
 mod start_up;
 mod tidy;

@@ -1,6 +1,7 @@
 //! Whole runs within this process: a scripted source, the real intake and operators, a journal in memory, and followers
 //! that check every promise at every step. What is shown at the end is compared with a recount.
 
+mod added;
 mod double;
 mod gate;
 mod script;
@@ -38,6 +39,7 @@ struct World {
     retention: Option<Duration>,
     max_events: u64,
     until_end: bool,
+    idle_timeout: Duration,
 }
 
 impl World {
@@ -54,6 +56,7 @@ impl World {
             retention: None,
             max_events: 500,
             until_end: true,
+            idle_timeout: Duration::from_secs(3600),
         }
     }
 
@@ -97,7 +100,8 @@ impl World {
             epoch_interval: Duration::from_millis(10),
             epoch_max_events: self.max_events,
             until_end: self.until_end,
-            idle_timeout: Duration::from_secs(3600),
+            idle_timeout: self.idle_timeout,
+            max_drift: Duration::from_secs(600),
             start_deadline: Duration::ZERO,
             clock,
             on_reading: Box::new(|_| ()),
