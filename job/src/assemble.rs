@@ -84,6 +84,7 @@ impl Assembly {
             max_backlog: settings.max_backlog,
             until_end,
             idle_timeout: settings.idle_timeout,
+            max_drift: settings.max_drift,
             start_deadline: Duration::from_secs(30),
             clock: self.clock.clone(),
             on_reading: Box::new(|_| ()),

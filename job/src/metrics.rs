@@ -57,6 +57,12 @@ pub const METRICS: &[Metric] = &[
     metric("topk_partition_watermark_timestamp_seconds", "partition", "A partition's watermark.", ""),
     metric("topk_partition_active", "partition", "1 if the partition holds the watermark back, 0 if it is idle.", ""),
     metric(
+        "topk_partition_held",
+        "partition",
+        "1 while it is read no further, time.max_drift ahead of the slowest.",
+        "",
+    ),
+    metric(
         "topk_source_lag",
         "partition",
         "How much is still to read, in the source's unit: messages of Kafka, bytes of a file.",

@@ -62,6 +62,7 @@ pub struct Settings {
     pub event: JsonMapping,
     pub rules: TimeRules,
     pub idle_timeout: Duration,
+    pub max_drift: Duration,
     pub windows: Windows,
     pub retention: Vec<Option<Duration>>,
     pub k: u32,
@@ -136,6 +137,7 @@ impl Settings {
             },
             idle_timeout: read
                 .duration_within("time.idle_timeout", Duration::from_millis(1)..=Duration::from_secs(86_400)),
+            max_drift: read.duration("time.max_drift"),
             retention: windows.kinds().iter().map(|kind| retention(read, &kind.name)).collect(),
             windows,
             k: read.integer("topk.k", 1..=1000),
@@ -210,9 +212,8 @@ fn refuse_what_comes_later(read: &mut Reader<'_>) {
 
 /// Bounds whose parts come next. They are checked, and a user who sets one is told.
 fn without_effect(read: &mut Reader<'_>) -> Vec<&'static str> {
-    read.duration("time.max_drift");
     read.bytes("journal.max_bytes");
-    ["time.max_drift", "journal.max_bytes"].into_iter().filter(|key| read.is_set(key)).collect()
+    ["journal.max_bytes"].into_iter().filter(|key| read.is_set(key)).collect()
 }
 
 fn name(read: &mut Reader<'_>, key: &str) -> String {

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use stream::{
     Assigner, Assignment, Clock, DeadCode, DeadLetter, Decode, DeltaBatch, Epoch, EventTime, Grant, Header, Intake,
-    LateMask, PartitionReport, RawRecord, RecordIdentity, RecordSink, Rejection, Report, TimeRules, WindowId, Windows,
+    LateMask, PartitionPosition, PartitionReport, RawRecord, RecordIdentity, RecordSink, Rejection, Report, TimeRules,
+    WindowId, Windows,
 };
 
 /// What every intake of a job shares.
@@ -47,6 +48,30 @@ struct Partition {
     position: i64,
 }
 
+impl Partition {
+    fn new(name: &Arc<str>, state: &stream::PartitionState) -> Self {
+        Partition {
+            judge: PartitionJudge { watermark: state.watermark, holding: !state.active },
+            report: PartitionReport {
+                name: name.clone(),
+                next_offset: state.next_offset,
+                fingerprint: state.fingerprint,
+                watermark: state.watermark,
+                consumed: 0,
+                counted: 0,
+                dead_lettered: 0,
+                idle: false,
+                waiting: false,
+                finished: false,
+            },
+            last: LastRecord::default(),
+            changed: false,
+            held: Vec::new(),
+            position: state.next_offset,
+        }
+    }
+}
+
 struct HeldRecord {
     offset: i64,
     next_offset: i64,
@@ -67,31 +92,12 @@ impl<D: Decode> RecordIntake<D> {
         reader: usize,
         partitions: &[(Arc<str>, stream::PartitionState)],
     ) -> Self {
-        let partition = |(name, state): &(Arc<str>, stream::PartitionState)| Partition {
-            judge: PartitionJudge { watermark: state.watermark, holding: !state.active },
-            report: PartitionReport {
-                name: name.clone(),
-                next_offset: state.next_offset,
-                fingerprint: state.fingerprint,
-                watermark: state.watermark,
-                consumed: 0,
-                counted: 0,
-                dead_lettered: 0,
-                idle: false,
-                waiting: false,
-                finished: false,
-            },
-            last: LastRecord::default(),
-            changed: false,
-            held: Vec::new(),
-            position: state.next_offset,
-        };
         RecordIntake {
             assigner: settings.windows.assigner(),
             decoder,
             settings,
             reader: reader as u32,
-            partitions: partitions.iter().map(partition).collect(),
+            partitions: partitions.iter().map(|(name, state)| Partition::new(name, state)).collect(),
             combiner: Combiner::default(),
             dead_letters: Vec::new(),
             late: BTreeMap::new(),
@@ -267,6 +273,12 @@ impl<D: Decode> Intake for RecordIntake<D> {
             late: std::mem::take(&mut self.late).into_iter().collect(),
         };
         (self.combiner.drain(self.settings.assignment), report)
+    }
+
+    fn add(&mut self, partition: &PartitionPosition) {
+        let state = stream::PartitionState::held_from(partition.offset, partition.fingerprint);
+        // Reported at once: from then on the journal knows it.
+        self.partitions.push(Partition { changed: true, ..Partition::new(&partition.name, &state) });
     }
 
     fn grant(&mut self, grant: &Grant) {

@@ -4,6 +4,7 @@
 use crate::acks::Acks;
 use crate::commit::Uncommitted;
 use crate::committer::{Committer, Decided};
+use crate::drift::{Alignment, Drift};
 use crate::journal::Writer;
 use crate::observe::Observer;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -22,6 +23,8 @@ pub(crate) struct CommitThread {
     pub(crate) committed: Sender<Arc<Commit>>,
     pub(crate) wake: Arc<OnceLock<SyncActivator>>,
     pub(crate) observer: Observer,
+    pub(crate) drift: Drift,
+    pub(crate) alignment: Arc<Alignment>,
 }
 
 impl CommitThread {
@@ -60,6 +63,10 @@ impl CommitThread {
             evictable: self.acks.evictable(content.watermark),
         });
         self.observer.committed(&commit, &self.writer);
+        if let Some(held) = self.drift.after(&commit.partitions) {
+            self.alignment.set(held);
+            self.observer.held(held);
+        }
         // Worker 0 outlives this thread, or the process is ending.
         let _ = self.committed.send(commit);
         if let Some(wake) = self.wake.get() {

@@ -127,9 +127,11 @@ impl Committer {
         left
     }
 
-    /// Take over a partition's position, account and watermark. Whether anything moved.
+    /// Take over a partition's position, account and watermark. Whether anything moved. The first report of a partition
+    /// that was added makes it known.
     fn fold(&mut self, report: &PartitionReport) -> bool {
-        let state = self.partitions.get_mut(&report.name).expect("a report names known partitions");
+        let known = self.partitions.contains_key(&report.name);
+        let state = self.partitions.entry(report.name.clone()).or_insert_with(|| PartitionState::held_from(0, 0));
         let before = state.clone();
         assert!(report.next_offset >= state.next_offset, "bug: {} went back", report.name);
         state.next_offset = report.next_offset;
@@ -146,7 +148,7 @@ impl Committer {
             "bug: the ledger of {} does not balance",
             report.name
         );
-        *state != before
+        !known || *state != before
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! In the order of an epoch's life: `ticker` (when it closes), `reader_thread` and `read` (its records), `commit`,
 //! `committer` and `commit_thread` (its record in the `journal`), `board_room`, `follow`, `due`, `backlog` and
-//! `follower_thread` (what others see of it). `start` decides whether a job may begin; `run` puts everything together, and `running` is what it becomes.
+//! `follower_thread` (what others see of it). Beside it: `silence` (idle partitions), `discovery` (added ones), `drift`
+//! and `pauses` (who is read no further for now). `start` decides whether a job may begin; `run` puts everything together,
+//! and `running` is what it becomes.
 
 pub mod journal;
 
@@ -12,11 +14,14 @@ mod board_room;
 mod commit;
 mod commit_thread;
 mod committer;
+mod discovery;
+mod drift;
 mod due;
 mod follow;
 mod follower_thread;
 mod lag;
 mod observe;
+mod pauses;
 mod pipeline;
 mod read;
 mod reader_thread;

@@ -1,6 +1,7 @@
 //! What an operator of the job sees: metrics for every committed epoch, one line when a partition holds the watermark
 //! back, and, while behind, how far and for how long.
 
+use crate::drift::Held;
 use crate::journal::Writer;
 use crate::lag::Lag;
 use std::collections::BTreeMap;
@@ -38,6 +39,9 @@ pub(crate) struct Observer {
     moved_at_look: i64,
     holder: Option<(Arc<str>, &'static str)>,
     was_behind: bool,
+    held: Held,
+    /// For whom partitions waited when the log last said so.
+    held_by: Option<Arc<str>>,
 }
 
 /// How often the log may say where we stand.
@@ -76,6 +80,8 @@ impl Observer {
             moved_at_look: 0,
             holder: None,
             was_behind: false,
+            held: Held::default(),
+            held_by: None,
         }
     }
 
@@ -149,6 +155,7 @@ impl Observer {
             metrics::gauge!("topk_watermark_lag_seconds").set(lag);
         }
         self.say_who_holds(commit);
+        self.say_who_is_held();
         self.say_how_far(taken as f64 / seconds, records_behind(self.lag.behind(), units, taken), now);
     }
 
@@ -166,6 +173,30 @@ impl Observer {
             None => tracing::info!("no partition holds the watermark back any more"),
         }
         self.holder = now;
+    }
+
+    /// Partitions are read no further, or go on.
+    pub(crate) fn held(&mut self, held: &Held) {
+        for name in self.held.partitions.union(&held.partitions) {
+            let waits = held.partitions.contains(name);
+            metrics::gauge!("topk_partition_held", "partition" => name.to_string()).set(f64::from(u8::from(waits)));
+        }
+        self.held = held.clone();
+    }
+
+    /// One line when partitions are held, and again only when they wait for another one.
+    fn say_who_is_held(&mut self) {
+        if self.held.by == self.held_by {
+            return;
+        }
+        self.held_by = self.held.by.clone();
+        match &self.held_by {
+            Some(by) => {
+                let held: Vec<&str> = self.held.partitions.iter().map(|name| &**name).collect();
+                tracing::info!(partitions = held.join(","), %by, "partitions more than time.max_drift ahead of the slowest wait for it");
+            }
+            None => tracing::info!("no partition waits for another any more"),
+        }
     }
 
     /// `rate` in records per second, `behind` in records.

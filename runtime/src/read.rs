@@ -100,8 +100,8 @@ fn tell(reader: &Sender<Tell>, commit: &Commit) {
     if !commit.granted.is_empty() {
         let _ = reader.send(Tell::Granted(commit.granted.clone()));
     }
-    if commit.changed {
+    if commit.changed || commit.last {
         let offsets = commit.partitions.iter().map(|(name, state)| (name.clone(), state.next_offset)).collect();
-        let _ = reader.send(Tell::Committed(offsets));
+        let _ = reader.send(Tell::Committed(offsets, commit.last));
     }
 }

@@ -1,12 +1,14 @@
 //! A reader's thread: read, hand to the intake, close epochs when the ticker says so. It blocks when the dataflow is
 //! gated, which stops reading, which stops the transport's fetching.
 
+use crate::drift::Alignment;
+use crate::pauses::Pauses;
 use crate::silence::Silence;
 use crate::ticker::{Close, Ticker};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use stream::{Clock, DeltaBatch, Epoch, Fault, Grant, ReadState, Reader, Report};
+use stream::{Clock, DeltaBatch, Epoch, Fault, Grant, PartitionPosition, ReadState, Reader, Report};
 use timely::scheduling::SyncActivator;
 
 /// What a reader's thread tells its worker's source operator.
@@ -21,8 +23,10 @@ pub(crate) struct Closed {
 pub(crate) enum Tell {
     /// Partitions may go on.
     Granted(Vec<Grant>),
-    /// Next offsets that are committed, for outside monitoring.
-    Committed(Vec<(Arc<str>, i64)>),
+    /// Next offsets that are committed, for outside monitoring; whether nothing follows.
+    Committed(Vec<(Arc<str>, i64)>, bool),
+    /// Partitions to read too.
+    Added(Vec<PartitionPosition>),
 }
 
 /// Everything a reader's thread needs.
@@ -38,11 +42,15 @@ pub(crate) struct ReaderThread {
     pub(crate) lag: Arc<crate::lag::Lag>,
     /// How long silence lasts before a partition may be idle; none in a bounded run, which takes no idle decisions.
     pub(crate) idle_timeout: Option<Duration>,
+    /// Who is too far ahead of others.
+    pub(crate) alignment: Arc<Alignment>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
 /// How many records are read between looks at the ticker.
 const BATCH: usize = 4096;
+/// How long the last commit is waited for, to publish its offsets.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How long a read may wait for its first record, and so delay a close.
 const WAIT: Duration = Duration::from_millis(5);
 
@@ -50,15 +58,16 @@ impl ReaderThread {
     /// Run until the last epoch is closed.
     pub(crate) fn run(mut self) -> Result<(), Fault> {
         let mut epoch: Epoch = 0;
-        let mut paused: Vec<usize> = Vec::new();
+        let mut pauses = Pauses::default();
         let mut silence = self.idle_timeout.map(|timeout| Silence::new(timeout, &self.reader.intake.positions()));
         loop {
             while let Ok(told) = self.told.try_recv() {
-                self.hear(told, &mut paused)?;
+                self.hear(told)?;
             }
+            pauses.apply(&mut self.reader, &self.alignment)?;
             if let Some(close) = self.ticker.close_of(epoch) {
                 if self.close(epoch, close) {
-                    return Ok(());
+                    return self.publish_last();
                 }
                 epoch += 1;
                 continue;
@@ -81,12 +90,16 @@ impl ReaderThread {
             let state = self.reader.read(WAIT, room)?;
             if let Some(silence) = &mut silence {
                 let spent = self.clock.monotonic().saturating_sub(started);
-                for index in silence.after_read(spent, &self.reader.intake.positions(), &paused) {
-                    self.propose_idle(index)?;
+                for index in silence.after_read(spent, &self.reader.intake.positions(), pauses.paused()) {
+                    self.reader.source.ask_end(index)?;
+                }
+                for (index, end) in self.reader.source.told_ends() {
+                    if silence.told(index, end) {
+                        self.reader.intake.propose_idle(index);
+                    }
                 }
             }
             self.ticker.took(self.reader.intake.records() - before);
-            self.pause_held(&mut paused)?;
             self.tell_lag();
             if state == ReadState::Waiting && self.reader.partitions.is_empty() {
                 self.ticker.wait_for_close(epoch, Duration::from_millis(50));
@@ -108,20 +121,16 @@ impl ReaderThread {
         close.last
     }
 
-    fn hear(&mut self, told: Tell, paused: &mut Vec<usize>) -> Result<(), Fault> {
+    /// Whether nothing follows.
+    fn hear(&mut self, told: Tell) -> Result<bool, Fault> {
         match told {
-            Tell::Granted(grants) => {
-                for grant in &grants {
-                    let index = self.reader.partitions.iter().position(|partition| partition.name == grant.partition);
-                    let Some(index) = index else { continue };
-                    self.reader.intake.grant(grant);
-                    if let Some(at) = paused.iter().position(|partition| *partition == index) {
-                        paused.swap_remove(at);
-                        self.reader.source.pause(index, false)?;
-                    }
-                }
+            Tell::Granted(grants) => grants.iter().for_each(|grant| self.reader.intake.grant(grant)),
+            Tell::Added(added) => {
+                self.reader.source.add(&added)?;
+                added.iter().for_each(|partition| self.reader.intake.add(partition));
+                self.reader.partitions.extend(added);
             }
-            Tell::Committed(offsets) => {
+            Tell::Committed(offsets, last) => {
                 let own = |(name, offset): &(Arc<str>, i64)| {
                     let index = self.reader.partitions.iter().position(|partition| partition.name == *name)?;
                     Some((index, *offset))
@@ -130,27 +139,18 @@ impl ReaderThread {
                 if let Err(fault) = self.reader.source.publish_progress(&offsets) {
                     tracing::debug!(%fault, "progress was not published for monitoring; nothing depends on it");
                 }
+                return Ok(last);
             }
         }
-        Ok(())
+        Ok(false)
     }
 
-    /// Records of an idle partition are held until it is let in again; the transport need not fetch more.
-    fn pause_held(&mut self, paused: &mut Vec<usize>) -> Result<(), Fault> {
-        for index in self.reader.intake.held() {
-            if !paused.contains(&index) {
-                self.reader.source.pause(index, true)?;
-                paused.push(index);
+    /// Outside monitoring sees the end of the run too.
+    fn publish_last(&mut self) -> Result<(), Fault> {
+        while let Ok(told) = self.told.recv_timeout(LAST_WORDS) {
+            if self.hear(told)? {
+                break;
             }
-        }
-        Ok(())
-    }
-
-    /// Propose idleness if the end, asked for only now, is where we stand.
-    fn propose_idle(&mut self, index: usize) -> Result<(), Fault> {
-        let position = self.reader.intake.positions()[index];
-        if self.reader.source.ask_end(index)? == Some(position) {
-            self.reader.intake.propose_idle(index);
         }
         Ok(())
     }

@@ -5,6 +5,8 @@ use crate::board_room::{BoardRoom, WindowRules};
 use crate::commit::CommitLine;
 use crate::commit_thread::CommitThread;
 use crate::committer::Committer;
+use crate::discovery::Discovery;
+use crate::drift::{Alignment, Drift};
 use crate::follow::FollowDesk;
 use crate::follower_thread::{FollowerThread, Reached, Taken};
 use crate::journal::{Genesis, Journal, JournalSettings, LoadFrom, Recovered, Standing, StartOffset, Started, Writer};
@@ -26,7 +28,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use stream::{
     Assignment, Claim, Clock, Fault, Follower, Generation, Intake, PartitionInfo, PartitionPosition, PartitionState,
-    Progress, Reader, Sequence, Source,
+    Progress, Reader, Sequence, Source, SourceIdentity,
 };
 
 /// Tables that lack more records than this many compactions take in are not marked in memory at a start: reading all of
@@ -66,7 +68,9 @@ pub struct Plan {
     pub max_backlog: u64,
     /// Silence after which a partition may be idle.
     pub idle_timeout: Duration,
-    /// How long a start waits for sinks it cannot do without.
+    /// How far a partition may be ahead of the slowest before it is read no further.
+    pub max_drift: Duration,
+    /// How long a start waits for its source, and for sinks it cannot do without.
     pub start_deadline: Duration,
     /// The clocks.
     pub clock: Arc<dyn Clock>,
@@ -94,7 +98,7 @@ impl Plan {
             self.journal.followers.push((follower.name().to_owned(), hold));
         }
         let journal = Journal::open(self.store.clone(), self.journal.clone(), self.clock.clone())?;
-        let source = self.source.identity()?;
+        let source = self.wait_for_source()?;
         let (above, marks) = match journal.look()? {
             Some(glance) => {
                 start::check_settings(&glance.genesis, &self.semantic)?;
@@ -133,6 +137,24 @@ impl Plan {
             consumed: recovered.ledger.values().map(|line| line.consumed).sum(),
         };
         self.launch(begun, recovered, writer, &found, taken, build)
+    }
+
+    /// A source that is away, or not there yet, is waited for.
+    fn wait_for_source(&self) -> Result<SourceIdentity, Fault> {
+        let deadline = self.clock.monotonic() + self.start_deadline;
+        let mut said = false;
+        loop {
+            match self.source.identity() {
+                Err(fault) if fault.is_transient() && self.clock.monotonic() < deadline => {
+                    if !said {
+                        tracing::warn!(at_most = ?self.start_deadline, %fault, "waiting for the source");
+                    }
+                    said = true;
+                    std::thread::sleep(Duration::from_millis(500));
+                }
+                identity => return identity,
+            }
+        }
     }
 
     /// An empty journal waits for its sinks: what they show decides.
@@ -264,7 +286,8 @@ impl Plan {
         }
 
         // Readers, the partitions dealt out in the order of their names.
-        let mut feeds = Vec::new();
+        let alignment = Arc::new(Alignment::default());
+        let (mut feeds, mut readers) = (Vec::new(), Vec::new());
         let mut wakes = vec![desk_wake.clone()];
         for worker in 0..workers {
             let own: Vec<(Arc<str>, PartitionState)> = recovered
@@ -288,11 +311,13 @@ impl Plan {
             // One closed epoch at hand, one being handed over: more would only hide the gate.
             let (closed, take_closed) = sync_channel(1);
             let (tell_reader, told) = channel();
+            readers.push((own.len(), tell_reader.clone()));
             let wake = Arc::new(OnceLock::new());
             wakes.push(wake.clone());
             let idle_timeout = (!self.until_end).then_some(self.idle_timeout);
             let thread = ReaderThread {
                 idle_timeout,
+                alignment: alignment.clone(),
                 clock: clock.clone(),
                 index: worker,
                 reader,
@@ -305,6 +330,12 @@ impl Plan {
             };
             spawn(&format!("reader-{worker}"), tell.clone(), move || thread.run())?;
             feeds.push(Feed { closed: take_closed, tell: tell_reader, wake, over: over.clone() });
+        }
+
+        if let Some(every) = source.look_every().filter(|_| !self.until_end) {
+            let known = recovered.partitions.keys().cloned().collect();
+            let discovery = Discovery { source, every, known, readers, ticker: ticker.clone() };
+            spawn("discovery", tell.clone(), move || discovery.run())?;
         }
 
         // The commit thread.
@@ -325,6 +356,8 @@ impl Plan {
         );
         let totals = observer.totals();
         let thread = CommitThread {
+            drift: Drift::new(self.max_drift, ends.clone()),
+            alignment,
             committer: Committer::new(&recovered, ends.clone()),
             observer,
             last: recovered.last_epoch,

@@ -147,18 +147,22 @@ pub(crate) fn check_offsets(
         }
     }
     for info in found.iter().filter(|info| !journaled.contains_key(&info.name)) {
-        if info.earliest > 0 {
-            return Err(Fault::refused(
-                format!("new partition {} cannot be read from its beginning", info.name),
-                format!("its log starts at {}: records 0 to {} are gone", info.earliest, info.earliest - 1),
-                "start afresh with a new job.state, job.name and sinks",
-            ));
-        }
-        let state =
-            PartitionState { next_offset: 0, fingerprint: 0, watermark: None, active: false, floors: Vec::new() };
-        partitions.insert(info.name.clone(), state);
+        partitions.insert(info.name.clone(), check_new(info)?);
     }
     Ok(partitions)
+}
+
+/// A partition that the journal does not know, at start or while the job runs: read from its beginning, which must be 0,
+/// and held until it is granted a floor.
+pub(crate) fn check_new(info: &PartitionInfo) -> Result<PartitionState, Fault> {
+    if info.earliest > 0 {
+        return Err(Fault::refused(
+            format!("new partition {} cannot be read from its beginning", info.name),
+            format!("its log starts at {}: records 0 to {} are gone", info.earliest, info.earliest - 1),
+            "start afresh with a new job.state, job.name and sinks",
+        ));
+    }
+    Ok(PartitionState::held_from(0, 0))
 }
 
 #[cfg(test)]

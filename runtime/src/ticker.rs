@@ -148,6 +148,12 @@ impl Ticker {
         self.changed.notify_all();
     }
 
+    /// Wait this long, or until readers should stop; whether they should.
+    pub(crate) fn wait_for_stop(&self, at_most: Duration) -> bool {
+        let waited = self.changed.wait_timeout_while(self.lock(), at_most, |state| !state.stopping);
+        waited.expect("nobody panics while holding the ticker").0.stopping
+    }
+
     /// Whether readers should stop reading.
     pub(crate) fn is_stopping(&self) -> bool {
         self.lock().stopping

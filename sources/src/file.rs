@@ -115,7 +115,7 @@ impl Source for FileSource {
             Ok(tail)
         };
         let tails = assigned.iter().map(open).collect::<Result<Vec<_>, Fault>>()?;
-        Ok(Box::new(FileReader { tails, turn: 0, reads: 0 }))
+        Ok(Box::new(FileReader { tails, turn: 0, reads: 0, ends: Vec::new() }))
     }
 }
 
@@ -124,6 +124,8 @@ struct FileReader {
     tails: Vec<Tail>,
     turn: usize,
     reads: u32,
+    /// Ends asked for and not yet told.
+    ends: Vec<(usize, Option<i64>)>,
 }
 
 impl FileReader {
@@ -164,8 +166,14 @@ impl SourceReader for FileReader {
     }
 
     /// The file's length now. An unterminated last line is not silence: its end lies beyond our position.
-    fn ask_end(&mut self, partition: usize) -> Result<Option<i64>, Fault> {
-        self.tails[partition].ask_end().map(Some)
+    fn ask_end(&mut self, partition: usize) -> Result<(), Fault> {
+        let end = self.tails[partition].ask_end()?;
+        self.ends.push((partition, Some(end)));
+        Ok(())
+    }
+
+    fn told_ends(&mut self) -> Vec<(usize, Option<i64>)> {
+        std::mem::take(&mut self.ends)
     }
 }
 

@@ -91,6 +91,14 @@ pub struct PartitionState {
     pub floors: Vec<(i64, EventTime)>,
 }
 
+impl PartitionState {
+    /// A partition that does not count in the watermark until it is granted a floor: one that was added to a running
+    /// job.
+    pub fn held_from(next_offset: i64, fingerprint: u64) -> Self {
+        PartitionState { next_offset, fingerprint, watermark: None, active: false, floors: Vec::new() }
+    }
+}
+
 /// The committer lets an idle or new partition count again, from the next epoch on, judged from this floor.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Grant {

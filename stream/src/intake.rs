@@ -13,6 +13,9 @@ pub trait Intake: RecordSink + Send {
     /// End the epoch: the combined rows, one batch for each worker that has any, and the report.
     fn close(&mut self, epoch: Epoch) -> (Vec<DeltaBatch>, Report);
 
+    /// A partition that was added while the job runs: it is held from its first record until it is granted a floor.
+    fn add(&mut self, partition: &PartitionPosition);
+
     /// A partition may go on from this floor; what was held is judged now, into the open epoch.
     fn grant(&mut self, grant: &Grant);
 

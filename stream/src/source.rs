@@ -3,6 +3,7 @@
 
 use crate::{Fault, RawRecord};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,6 +63,19 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// An offset that is not there is refused (exit 3) and names the missing range.
     fn open(&self, assigned: &[PartitionPosition]) -> Result<Box<dyn SourceReader>, Fault>;
+
+    /// How often to look for partitions that were added while it is read; none: it gets no more of them.
+    fn look_every(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Partitions that are there now and are not among these.
+    ///
+    /// # Errors
+    /// As [`Source::identity`].
+    fn added(&self, _known: &BTreeSet<Arc<str>>) -> Result<Vec<PartitionInfo>, Fault> {
+        Ok(Vec::new())
+    }
 }
 
 /// One thread's reader. Every method is called from that thread alone.
@@ -81,13 +95,28 @@ pub trait SourceReader: Send {
     /// The end of a partition as the transport last told, for lag; none if unknown.
     fn end(&self, partition: usize) -> Option<i64>;
 
-    /// Ask now where a partition ends, for the decision that it is idle: nobody may answer from memory. None if this
-    /// transport cannot tell.
+    /// Ask where a partition ends, for the decision that it is idle: nobody may answer from memory, and reading goes on
+    /// meanwhile. The answer comes from [`SourceReader::told_ends`], once; never if this transport cannot tell.
     ///
     /// # Errors
-    /// The transport failed; the partition is not idle then.
-    fn ask_end(&mut self, _partition: usize) -> Result<Option<i64>, Fault> {
-        Ok(None)
+    /// The transport failed.
+    fn ask_end(&mut self, _partition: usize) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    /// Answers that have come since the last call: the partition, and the end of everything written to it, visible or
+    /// not yet; none if nobody answered in time.
+    fn told_ends(&mut self) -> Vec<(usize, Option<i64>)> {
+        Vec::new()
+    }
+
+    /// Read these partitions too; their indices follow on those there are.
+    ///
+    /// # Errors
+    /// As [`Source::open`].
+    fn add(&mut self, _added: &[PartitionPosition]) -> Result<(), Fault> {
+        let why = "this source has the partitions it began with";
+        Err(Fault::failed("cannot add partitions", why, "start the job again: it finds all partitions then"))
     }
 
     /// Publish progress for outside monitoring only (a consumer group); never used for recovery.

@@ -7,7 +7,6 @@ use std::fs;
 use tests::Setup;
 use tests::setup::text;
 
-mod idle;
 mod kills;
 mod moments;
 mod same_answer;
@@ -103,7 +102,7 @@ fn words(line: &str) -> Vec<&str> {
 
 /// Recount, and say what was compared. The compared figures keep a recount that compares nothing from passing.
 #[track_caller]
-fn assert_recounted(setup: &Setup, words: &[&str]) {
+pub(crate) fn assert_recounted(setup: &Setup, words: &[&str]) {
     let recounted = setup.recount(words).expect_code(0);
     for check in ["counts minute", "counts all_time", "window_status", "top_k_videos", "dead letters"] {
         let compared = recounted

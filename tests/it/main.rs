@@ -4,6 +4,7 @@ mod bad_input;
 mod command_line;
 mod embedded;
 mod exactness;
+mod kafka;
 mod start_up;
 mod tables_away;
 mod tidy;

@@ -1,9 +1,9 @@
 //! Topics of a test: creating, filling, reading the dead letters of one, deleting.
 
 use crate::services;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -104,6 +104,61 @@ pub fn create_topic(topic: &str, partitions: i32, settings: &[(&str, &str)]) {
     for result in results.expect("the broker answers") {
         result.unwrap_or_else(|(topic, code)| panic!("{topic} was not created: {code}"));
     }
+}
+
+/// Let a topic have this many partitions in all.
+///
+/// # Panics
+/// The broker refuses.
+pub fn add_partitions(topic: &str, in_all: usize) {
+    let new = NewPartitions::new(topic, in_all);
+    let results = block_on(async { admin().create_partitions([&new], &AdminOptions::new()).await });
+    for result in results.expect("the broker answers") {
+        result.unwrap_or_else(|(topic, code)| panic!("{topic} has no more partitions: {code}"));
+    }
+    // Known to the controller is not yet known to everyone who asks.
+    let consumer: BaseConsumer = config().create().expect("a consumer");
+    crate::until("the partitions are told to all", WAIT, || {
+        let metadata = consumer.fetch_metadata(Some(topic), WAIT).expect("the broker answers");
+        let partitions = metadata.topics()[0].partitions();
+        (partitions.len() == in_all && partitions.iter().all(|partition| partition.error().is_none())).then_some(())
+    });
+}
+
+/// Delete a partition's records below `offset`, as retention does.
+///
+/// # Panics
+/// The broker refuses.
+pub fn delete_records_below(topic: &str, partition: i32, offset: i64) {
+    let mut below = TopicPartitionList::new();
+    below.add_partition_offset(topic, partition, Offset::Offset(offset)).expect("an offset");
+    let deleted = block_on(async { admin().delete_records(&below, &AdminOptions::new()).await });
+    deleted.expect("the broker answers").elements().iter().for_each(|element| element.error().expect("deleted"));
+}
+
+/// What a consumer group has committed, by partition; none where it has not.
+///
+/// # Panics
+/// The broker does not answer.
+pub fn committed(group: &str, topic: &str, partitions: i32) -> Vec<Option<i64>> {
+    let consumer: BaseConsumer = config().set("group.id", group).create().expect("a consumer");
+    let mut asked = TopicPartitionList::new();
+    asked.add_partition_range(topic, 0, partitions - 1);
+    let told = consumer.committed_offsets(asked, WAIT).expect("the broker answers");
+    told.elements().iter().map(|element| element.offset().to_raw().filter(|offset| *offset >= 0)).collect()
+}
+
+/// Let a consumer group claim these offsets, by partition.
+///
+/// # Panics
+/// The broker refuses.
+pub fn commit(group: &str, topic: &str, offsets: &[i64]) {
+    let consumer: BaseConsumer = config().set("group.id", group).create().expect("a consumer");
+    let mut list = TopicPartitionList::new();
+    for (partition, offset) in (0..).zip(offsets) {
+        list.add_partition_offset(topic, partition, Offset::Offset(*offset)).expect("an offset");
+    }
+    consumer.commit(&list, CommitMode::Sync).expect("the broker commits");
 }
 
 /// Delete topics; one that is not there is fine.

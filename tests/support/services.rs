@@ -8,6 +8,19 @@ pub fn kafka() -> String {
     address("TOPK_TEST_KAFKA", "host:port of a Kafka broker")
 }
 
+/// `host:port` of its listener that wants TLS and SASL.
+pub fn kafka_tls() -> String {
+    address("TOPK_TEST_KAFKA_TLS", "host:port of a listener with SASL_SSL")
+}
+
+/// The file with the certificate of that listener's authority, and the password of the user `topk`.
+pub fn kafka_tls_secrets() -> [String; 2] {
+    [
+        address("TOPK_TEST_KAFKA_AUTHORITY", "a PEM file with the authority of that listener"),
+        address("TOPK_TEST_KAFKA_PASSWORD", "the password of its user topk"),
+    ]
+}
+
 /// `postgres://…` of a database.
 pub fn postgres() -> String {
     address("TOPK_TEST_POSTGRES", "postgres://user@host:port/database")

@@ -1,6 +1,7 @@
 //! Whole runs within this process: a scripted source, the real intake and operators, a journal in memory, and followers
 //! that check every promise at every step. What is shown at the end is compared with a recount.
 
+mod added;
 mod double;
 mod gate;
 mod script;
@@ -39,6 +40,7 @@ struct World {
     max_events: u64,
     max_backlog: u64,
     until_end: bool,
+    idle_timeout: Duration,
 }
 
 impl World {
@@ -56,6 +58,7 @@ impl World {
             max_events: 500,
             max_backlog: 64 << 20,
             until_end: true,
+            idle_timeout: Duration::from_secs(3600),
         }
     }
 
@@ -100,7 +103,8 @@ impl World {
             epoch_max_events: self.max_events,
             max_backlog: self.max_backlog,
             until_end: self.until_end,
-            idle_timeout: Duration::from_secs(3600),
+            idle_timeout: self.idle_timeout,
+            max_drift: Duration::from_secs(600),
             start_deadline: Duration::ZERO,
             clock,
             on_reading: Box::new(|_| ()),

@@ -155,6 +155,15 @@ pub(super) struct Watch {
     away: AtomicBool,
     ends: Mutex<HashMap<i32, i64>>,
     undelivered: Mutex<Option<KafkaError>>,
+    complaint: Mutex<Option<Complaint>>,
+}
+
+/// Why a client cannot talk to its brokers, in librdkafka's words.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Complaint {
+    /// It will not heal: credentials or certificates are wrong.
+    pub(super) refused: bool,
+    pub(super) reason: String,
 }
 
 impl Watch {
@@ -168,6 +177,18 @@ impl Watch {
     /// The end of a partition for a read_committed consumer, as the last statistics told.
     pub(super) fn end(&self, partition: i32) -> Option<i64> {
         self.ends.lock().unwrap_or_else(PoisonError::into_inner).get(&partition).copied()
+    }
+
+    /// The last complaint since the last call; that something was refused is not forgotten over what follows from it.
+    pub(super) fn take_complaint(&self) -> Option<Complaint> {
+        self.complaint.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn complain(&self, refused: bool, reason: &str) {
+        let mut complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused || !complaint.as_ref().is_some_and(|before| before.refused) {
+            *complaint = Some(Complaint { refused, reason: reason.to_owned() });
+        }
     }
 
     /// The first failed delivery since the last call.
@@ -196,7 +217,14 @@ impl ClientContext for Watch {
                     tracing::warn!("Kafka is away ({reason}); waiting for it");
                 }
             }
-            Some(code) if passes(code) => tracing::debug!(target: "librdkafka", "{error}: {reason}"),
+            Some(code) if passes(code) => {
+                self.complain(false, reason);
+                tracing::debug!(target: "librdkafka", "{error}: {reason}");
+            }
+            Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL) => {
+                self.complain(true, reason);
+                tracing::warn!(target: "librdkafka", "{error}: {reason}");
+            }
             _ => tracing::warn!(target: "librdkafka", "{error}: {reason}"),
         }
     }

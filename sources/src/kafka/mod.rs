@@ -3,9 +3,11 @@
 
 mod client;
 mod dead_letters;
+mod ends;
 mod last_letter;
 mod offsets;
 mod producer;
+mod queue;
 mod reader;
 mod refill;
 mod topic;
@@ -14,13 +16,17 @@ mod unreachable;
 
 use client::{DEADLINE, Watch};
 pub use dead_letters::{DeadLetterProducer, DeadLetterSettings};
+use ends::Ends;
 pub use producer::{KafkaWriter, KafkaWriterSettings};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use reader::{KafkaReader, Lane};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use stream::{EventTime, Fault, PartitionInfo, PartitionPosition, Source, SourceIdentity, SourceReader};
+
+/// Added partitions are found within this and the time of a question, which the contract wants below 10 s.
+const LOOK_EVERY: Duration = Duration::from_secs(4);
 
 /// Where reading begins when nothing is journaled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,6 +61,8 @@ pub struct KafkaSource {
     settings: KafkaSettings,
     /// Asks about the topic; reads nothing.
     prober: BaseConsumer<Watch>,
+    /// Asks where silent partitions end.
+    ends: Arc<Ends>,
     /// Under `until_end`: the partitions when first asked.
     frozen: Mutex<Option<Vec<PartitionInfo>>>,
 }
@@ -67,7 +75,8 @@ impl KafkaSource {
     pub fn new(settings: KafkaSettings) -> Result<Self, Fault> {
         let config = client::config(&settings.brokers, &settings.properties)?;
         let prober = client::create(&config)?;
-        Ok(KafkaSource { settings, prober, frozen: Mutex::new(None) })
+        let ends = Arc::new(Ends::new(settings.clone()));
+        Ok(KafkaSource { settings, prober, ends, frozen: Mutex::new(None) })
     }
 
     /// Errors and log lines of the prober, which nobody else takes.
@@ -132,7 +141,20 @@ impl Source for KafkaSource {
         let lane = |((number, offset, end), position): (_, &PartitionPosition)| {
             Lane::new(number, offset, end, stop(&position.name))
         };
-        Ok(Box::new(KafkaReader::open(&self.settings, lanes.map(lane).collect())?))
+        Ok(Box::new(KafkaReader::open(&self.settings, lanes.map(lane).collect(), &self.ends)?))
+    }
+
+    fn look_every(&self) -> Option<Duration> {
+        (!self.settings.until_end).then_some(LOOK_EVERY)
+    }
+
+    fn added(&self, known: &BTreeSet<Arc<str>>) -> Result<Vec<PartitionInfo>, Fault> {
+        self.drain();
+        let KafkaSettings { brokers, topic, .. } = &self.settings;
+        let mut numbers = topic::partitions(&self.prober, topic, brokers)?;
+        numbers.retain(|number| !known.contains(number.to_string().as_str()));
+        // Whatever `start` says: of a partition that was not there then, everything came after.
+        offsets::partitions(&self.prober, topic, &numbers, KafkaStart::Earliest)
     }
 }
 

@@ -68,10 +68,7 @@ pub(super) fn checked(
     assigned: &[PartitionPosition],
 ) -> Result<Vec<(i32, i64, i64)>, Fault> {
     let check = |position: &PartitionPosition| {
-        let number: i32 = position.name.parse().map_err(|error| {
-            let what = format!("cannot go on in partition \"{}\" of topic \"{topic}\"", position.name);
-            Fault::refused(what, error, "the journal is of another source: start a new job")
-        })?;
+        let number = number(topic, position)?;
         let (earliest, end) = bounds(prober, topic, number)?;
         match gone(topic, number, position.offset, earliest, end) {
             Some(fault) => Err(fault),
@@ -79,6 +76,14 @@ pub(super) fn checked(
         }
     };
     assigned.iter().map(check).collect()
+}
+
+/// A partition's number, which is its name.
+pub(super) fn number(topic: &str, position: &PartitionPosition) -> Result<i32, Fault> {
+    position.name.parse().map_err(|error| {
+        let what = format!("cannot go on in partition \"{}\" of topic \"{topic}\"", position.name);
+        Fault::refused(what, error, "the journal is of another source: start a new job")
+    })
 }
 
 /// The refusal of an offset outside the log.

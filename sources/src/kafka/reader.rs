@@ -2,23 +2,35 @@
 
 use super::KafkaSettings;
 use super::client::{self, Watch};
+use super::ends::{Ends, Told};
 use super::offsets;
+use super::queue::{FetchQueue, Fetched};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Headers, Message, Timestamp};
+use rdkafka::message::Message;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
-use stream::{Fault, Header, RawRecord, ReadState, RecordSink, SourceReader};
+use stream::{Fault, PartitionPosition, RawRecord, ReadState, RecordSink, SourceReader};
 
 pub(super) struct KafkaReader {
-    /// None when nothing is assigned.
-    consumer: Option<BaseConsumer<Watch>>,
-    topic: String,
-    brokers: String,
+    settings: KafkaSettings,
+    /// None while nothing is assigned.
+    link: Option<Link>,
     lanes: Vec<Lane>,
     /// Lane by partition number.
     lane_of: Vec<Option<usize>>,
+    ends: Arc<Ends>,
+    told: (Sender<Told>, Receiver<Told>),
+}
+
+/// A consumer and the queue that its messages come by.
+struct Link {
+    /// Dropped first.
+    queue: FetchQueue,
+    consumer: BaseConsumer<Watch>,
 }
 
 /// A partition being read.
@@ -33,51 +45,74 @@ pub(super) struct Lane {
 
 impl KafkaReader {
     /// Read these partitions; their offsets have been checked.
-    pub(super) fn open(settings: &KafkaSettings, lanes: Vec<Lane>) -> Result<Self, Fault> {
-        let highest = lanes.iter().map(|lane| lane.number as usize + 1).max().unwrap_or(0);
-        let mut lane_of = vec![None; highest];
-        lanes.iter().enumerate().for_each(|(index, lane)| lane_of[lane.number as usize] = Some(index));
-        let consumer = if lanes.is_empty() { None } else { Some(consumer(settings)?) };
-        let reader =
-            KafkaReader { consumer, topic: settings.topic.clone(), brokers: settings.brokers.clone(), lanes, lane_of };
-        if let Some(consumer) = &reader.consumer {
-            let offsets: Vec<(i32, i64)> = reader.lanes.iter().map(|lane| (lane.number, lane.next)).collect();
-            let assigned = reader.list(&offsets).and_then(|list| consumer.assign(&list));
-            assigned.map_err(|error| client::fault("cannot assign Kafka partitions", &error))?;
-        }
+    pub(super) fn open(settings: &KafkaSettings, lanes: Vec<Lane>, ends: &Arc<Ends>) -> Result<Self, Fault> {
+        let mut reader = KafkaReader {
+            settings: settings.clone(),
+            link: None,
+            lanes: Vec::new(),
+            lane_of: Vec::new(),
+            ends: ends.clone(),
+            told: channel(),
+        };
+        reader.assign(lanes)?;
         Ok(reader)
+    }
+
+    /// Read these too.
+    fn assign(&mut self, lanes: Vec<Lane>) -> Result<(), Fault> {
+        if lanes.is_empty() {
+            return Ok(());
+        }
+        let offsets: Vec<(i32, i64)> = lanes.iter().map(|lane| (lane.number, lane.next)).collect();
+        for lane in lanes {
+            let number = lane.number as usize;
+            self.lane_of.resize(self.lane_of.len().max(number + 1), None);
+            self.lane_of[number] = Some(self.lanes.len());
+            self.lanes.push(lane);
+        }
+        let list = self.list(&offsets).map_err(|error| client::fault("cannot assign Kafka partitions", &error))?;
+        let first = self.link.is_none();
+        if first {
+            let consumer = consumer(&self.settings)?;
+            self.link = Some(Link { queue: FetchQueue::new(&consumer)?, consumer });
+        }
+        let Some(Link { queue, consumer }) = &self.link else { return Ok(()) };
+        // Before anything is fetched, so that no message goes another way.
+        offsets.iter().try_for_each(|(number, _)| queue.forward(&self.settings.topic, *number))?;
+        let assigned = if first {
+            consumer.assign(&list)
+        } else {
+            // It learns of a new partition with its next look at the metadata: better now than in ten seconds.
+            let looked = consumer.fetch_metadata(Some(&self.settings.topic), LOOK);
+            looked.inspect_err(|error| tracing::debug!("looking at added partitions: {error}")).ok();
+            consumer.incremental_assign(&list)
+        };
+        assigned.map_err(|error| client::fault("cannot assign Kafka partitions", &error))
     }
 
     fn list(&self, offsets: &[(i32, i64)]) -> Result<TopicPartitionList, KafkaError> {
         let mut list = TopicPartitionList::with_capacity(offsets.len());
         for (number, offset) in offsets {
-            list.add_partition_offset(&self.topic, *number, Offset::Offset(*offset))?;
+            list.add_partition_offset(&self.settings.topic, *number, Offset::Offset(*offset))?;
         }
         Ok(list)
     }
 
-    /// The end of a partition was reached: everything visible before its position has been handed over, and what is
-    /// left before it are transaction markers and aborted records.
-    fn at_end(&mut self, number: i32, into: &mut dyn RecordSink) -> Result<(), Fault> {
-        let index = self.lane_of.get(number as usize).copied().flatten();
-        let Some((index, consumer)) = index.zip(self.consumer.as_ref()) else { return Ok(()) };
-        let positions = consumer.position().map_err(|error| client::fault("cannot ask for Kafka positions", &error))?;
-        let lane = &mut self.lanes[index];
-        if let Some(Offset::Offset(position)) = positions.find_partition(&self.topic, number).map(|at| at.offset()) {
-            let position = lane.stop.map_or(position, |stop| position.min(stop));
-            if position > lane.next {
-                lane.next = position;
-                into.position(index, position);
+    /// What the client as a whole has to say: errors, statistics. Messages come by the queue alone.
+    fn listen(&self, consumer: &BaseConsumer<Watch>) -> Result<(), Fault> {
+        while let Some(said) = consumer.poll(Duration::ZERO) {
+            match said {
+                Ok(message) => panic!("bug: partition {} is not forwarded to its reader", message.partition()),
+                Err(error) => self.trouble(&error)?,
             }
         }
-        lane.end = lane.end.max(lane.next);
         Ok(())
     }
 
     /// Trouble that passes is waited out: librdkafka reconnects by itself. The rest ends the process.
     fn trouble(&self, error: &KafkaError) -> Result<(), Fault> {
         use RDKafkaErrorCode as Code;
-        let what = format!("cannot read the topic \"{}\"", self.topic);
+        let what = format!("cannot read the topic \"{}\"", self.settings.topic);
         let Some(code) = error.rdkafka_error_code() else { return Err(client::fault(what, error)) };
         match code {
             _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => Err(client::fault(what, error)),
@@ -94,7 +129,7 @@ impl KafkaReader {
                 "check the broker's disks; restore the partition from a healthy replica",
             )),
             code if client::passes(code) => {
-                tracing::debug!("reading topic \"{}\": {error}", self.topic);
+                tracing::debug!("reading topic \"{}\": {error}", self.settings.topic);
                 Ok(())
             }
             _ => Err(client::fault(what, error)),
@@ -104,21 +139,28 @@ impl KafkaReader {
     /// librdkafka says that an offset is not there, but not of which partition.
     fn gone(&self, error: &KafkaError) -> Fault {
         for lane in &self.lanes {
-            let bounds = self.consumer.as_ref().map(|consumer| offsets::bounds(consumer, &self.topic, lane.number));
+            let bounds =
+                self.link.as_ref().map(|link| offsets::bounds(&link.consumer, &self.settings.topic, lane.number));
             if let Some(Ok((earliest, end))) = bounds
-                && let Some(fault) = offsets::gone(&self.topic, lane.number, lane.next, earliest, end)
+                && let Some(fault) = offsets::gone(&self.settings.topic, lane.number, lane.next, earliest, end)
             {
                 return fault;
             }
         }
         let offsets: Vec<String> = self.lanes.iter().map(|lane| format!("{}: {}", lane.number, lane.next)).collect();
         Fault::refused(
-            format!("cannot go on in topic \"{}\"", self.topic),
+            format!("cannot go on in topic \"{}\"", self.settings.topic),
             format!("{error}; our offsets by partition are {}", offsets.join(", ")),
-            format!("compare with: kafka-get-offsets.sh --bootstrap-server {} --topic {}", self.brokers, self.topic),
+            format!(
+                "compare with: kafka-get-offsets.sh --bootstrap-server {} --topic {}",
+                self.settings.brokers, self.settings.topic
+            ),
         )
     }
 }
+
+/// How long a look at the metadata may delay reading.
+const LOOK: Duration = Duration::from_secs(1);
 
 fn consumer(settings: &KafkaSettings) -> Result<BaseConsumer<Watch>, Fault> {
     let mut config = client::config(&settings.brokers, &settings.properties)?;
@@ -154,7 +196,7 @@ impl Lane {
     }
 
     /// Hand over a message, unless it is beyond where reading stops. False if it is.
-    fn hand_over(&mut self, index: usize, message: &BorrowedMessage<'_>, into: &mut dyn RecordSink) -> bool {
+    fn hand_over(&mut self, index: usize, message: &Fetched<'_>, into: &mut dyn RecordSink) -> bool {
         let offset = message.offset();
         if let Some(stop) = self.stop.filter(|stop| offset >= *stop) {
             if self.next < stop {
@@ -168,81 +210,93 @@ impl Lane {
             return true;
         }
         self.next = offset + 1;
-        let timestamp = message.timestamp();
+        let (timestamp, append_time) = message.timestamp();
         into.record(&RawRecord {
             partition: index,
             offset,
             next_offset: offset + 1,
-            timestamp: timestamp.to_millis(),
-            append_time: matches!(timestamp, Timestamp::LogAppendTime(_)),
+            timestamp,
+            append_time,
             key: message.key(),
             value: message.payload(),
-            headers: &|| headers(message),
+            headers: &|| message.headers(),
         });
         true
     }
-}
 
-fn headers(message: &BorrowedMessage<'_>) -> Vec<Header> {
-    let Some(headers) = message.headers() else { return Vec::new() };
-    let owned = |header: rdkafka::message::Header<'_, &[u8]>| Header {
-        name: header.key.to_owned(),
-        value: header.value.map(<[u8]>::to_vec),
-    };
-    headers.iter().map(owned).collect()
+    /// The end of the partition was reached at this offset: everything visible before it has been handed over, and what
+    /// is left before it are transaction markers and aborted records.
+    fn at_end(&mut self, index: usize, end: i64, into: &mut dyn RecordSink) {
+        let position = self.stop.map_or(end, |stop| end.min(stop));
+        if position > self.next {
+            self.next = position;
+            into.position(index, position);
+        }
+        self.end = self.end.max(self.next);
+    }
 }
 
 impl SourceReader for KafkaReader {
     fn read(&mut self, wait: Duration, limit: usize, into: &mut dyn RecordSink) -> Result<ReadState, Fault> {
-        let (mut taken, mut timeout) = (0, wait);
-        while taken < limit {
-            let Some(consumer) = &self.consumer else {
-                std::thread::sleep(wait);
-                return Ok(ReadState::Waiting);
-            };
-            let beyond = match consumer.poll(timeout) {
-                None => break,
-                Some(Ok(message)) => {
-                    consumer.context().here();
-                    let number = message.partition();
-                    let Some(index) = self.lane_of.get(number as usize).copied().flatten() else { continue };
-                    taken += 1;
-                    (!self.lanes[index].hand_over(index, &message, into)).then_some(index)
-                }
-                Some(Err(KafkaError::PartitionEOF(number))) => {
-                    consumer.context().here();
-                    self.at_end(number, into)?;
-                    None
-                }
-                Some(Err(error)) => {
-                    self.trouble(&error)?;
-                    None
-                }
-            };
-            timeout = Duration::ZERO;
-            if let Some(index) = beyond {
-                self.pause(index, true)?;
+        let Some(Link { queue, consumer }) = &self.link else {
+            std::thread::sleep(wait);
+            return Ok(ReadState::Waiting);
+        };
+        self.listen(consumer)?;
+        let (lanes, lane_of) = (&mut self.lanes, &self.lane_of);
+        let (mut beyond, mut errors) = (Vec::new(), Vec::new());
+        let taken = queue.take(wait, limit, &mut |fetched| {
+            let Some(index) = lane_of.get(fetched.partition() as usize).copied().flatten() else { return };
+            match fetched.error() {
+                None if lanes[index].hand_over(index, fetched, into) => {}
+                None => beyond.push(index),
+                Some(RDKafkaErrorCode::PartitionEOF) => lanes[index].at_end(index, fetched.offset(), into),
+                Some(code) => errors.push(KafkaError::MessageConsumption(code)),
             }
+        });
+        if taken > errors.len() {
+            consumer.context().here();
         }
+        errors.iter().try_for_each(|error| self.trouble(error))?;
+        beyond.sort_unstable();
+        beyond.dedup();
+        beyond.into_iter().try_for_each(|index| self.pause(index, true))?;
         Ok(if taken == 0 { ReadState::Waiting } else { ReadState::More })
     }
 
     fn pause(&mut self, partition: usize, paused: bool) -> Result<(), Fault> {
-        let Some(consumer) = &self.consumer else { return Ok(()) };
+        let Some(Link { consumer, .. }) = &self.link else { return Ok(()) };
         let mut list = TopicPartitionList::new();
-        list.add_partition(&self.topic, self.lanes[partition].number);
+        list.add_partition(&self.settings.topic, self.lanes[partition].number);
         let done = if paused { consumer.pause(&list) } else { consumer.resume(&list) };
         done.map_err(|error| client::fault("cannot pause or resume a Kafka partition", &error))
     }
 
     fn end(&self, partition: usize) -> Option<i64> {
         let lane = &self.lanes[partition];
-        let told = self.consumer.as_ref().and_then(|consumer| consumer.context().end(lane.number));
+        let told = self.link.as_ref().and_then(|link| link.consumer.context().end(lane.number));
         lane.stop.or(Some(told.unwrap_or(0).max(lane.end).max(lane.next)))
     }
 
+    fn ask_end(&mut self, partition: usize) -> Result<(), Fault> {
+        self.ends.ask(self.lanes[partition].number, partition, &self.told.0)
+    }
+
+    fn told_ends(&mut self) -> Vec<Told> {
+        self.told.1.try_iter().collect()
+    }
+
+    fn add(&mut self, added: &[PartitionPosition]) -> Result<(), Fault> {
+        let lane = |position: &PartitionPosition| {
+            let number = offsets::number(&self.settings.topic, position)?;
+            Ok(Lane::new(number, position.offset, position.offset, None))
+        };
+        let lanes = added.iter().map(lane).collect::<Result<_, Fault>>()?;
+        self.assign(lanes)
+    }
+
     fn publish_progress(&mut self, next_offsets: &[(usize, i64)]) -> Result<(), Fault> {
-        let Some(consumer) = &self.consumer else { return Ok(()) };
+        let Some(Link { consumer, .. }) = &self.link else { return Ok(()) };
         let offsets: Vec<(i32, i64)> =
             next_offsets.iter().map(|(index, offset)| (self.lanes[*index].number, *offset)).collect();
         let committed = self.list(&offsets).and_then(|list| consumer.commit(&list, CommitMode::Async));

@@ -1,5 +1,7 @@
 //! Against a real broker: what is read, what is refused, where positions end.
 
+mod growing;
+
 use super::client::{Watch, admin, config};
 use super::topic::{block_on, ensure};
 use super::*;
@@ -275,7 +277,8 @@ fn offsets_that_are_gone_are_refused() {
         assert_eq!(fault.exit, Exit::Refused);
         assert!(fault.why.contains("[4, 10)") && fault.why.contains(missing), "{fault}");
         // The same when the log loses them after the check: librdkafka's error is the only sign, and it comes once.
-        let mut reader = KafkaReader::open(&settings(&topic), vec![Lane::new(0, offset, 10, None)]).unwrap();
+        let mut reader =
+            KafkaReader::open(&settings(&topic), vec![Lane::new(0, offset, 10, None)], &source.ends).unwrap();
         let mut seen = Seen::default();
         let fault = (0..200).find_map(|_| reader.read(Duration::from_millis(100), 10, &mut seen).err()).unwrap();
         assert_eq!((fault.exit, seen.records.len()), (Exit::Refused, 0));
@@ -370,12 +373,13 @@ fn the_topic_is_identified_and_must_be_there_and_not_compacted() {
 #[test]
 fn brokers_that_are_away_are_waited_for() {
     let away = KafkaSettings { brokers: "127.0.0.1:1".into(), ..settings("any") };
-    let mut reader = KafkaReader::open(&away, vec![Lane::new(0, 0, 0, None)]).unwrap();
+    let ends = Arc::new(Ends::new(away.clone()));
+    let mut reader = KafkaReader::open(&away, vec![Lane::new(0, 0, 0, None)], &ends).unwrap();
     let mut seen = Seen::default();
     for _ in 0..10 {
         assert_eq!(reader.read(Duration::from_millis(100), 10, &mut seen), Ok(ReadState::Waiting));
     }
-    let mut nothing = KafkaReader::open(&away, Vec::new()).unwrap();
+    let mut nothing = KafkaReader::open(&away, Vec::new(), &ends).unwrap();
     assert_eq!(nothing.read(Duration::ZERO, 10, &mut seen), Ok(ReadState::Waiting));
 }
 

@@ -1,6 +1,6 @@
 //! Questions about a topic, and its creation.
 
-use super::client::{DEADLINE, Watch, fault};
+use super::client::{Complaint, DEADLINE, Watch, fault};
 use super::unreachable;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -10,12 +10,13 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake};
 use std::thread::{self, Thread};
+use std::time::Duration;
 use stream::Fault;
 
 /// Numbers of a topic's partitions; none if there is no such topic.
 pub(super) fn find(prober: &BaseConsumer<Watch>, topic: &str) -> Result<Option<Vec<i32>>, Fault> {
     let what = || format!("cannot look up the topic \"{topic}\"");
-    let metadata = prober.fetch_metadata(Some(topic), DEADLINE).map_err(|error| fault(what(), &error))?;
+    let metadata = prober.fetch_metadata(Some(topic), DEADLINE).map_err(|error| unanswered(prober, what(), &error))?;
     let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
     match found.error().map(RDKafkaErrorCode::from) {
         None => {}
@@ -25,11 +26,27 @@ pub(super) fn find(prober: &BaseConsumer<Watch>, topic: &str) -> Result<Option<V
     Ok(Some(found.partitions().iter().map(|partition| partition.id()).collect()))
 }
 
+/// Nobody answered: because of what librdkafka has said meanwhile, if it has.
+fn unanswered(prober: &BaseConsumer<Watch>, what: String, error: &KafkaError) -> Fault {
+    for _ in 0..1000 {
+        if prober.poll(Duration::ZERO).is_none() {
+            break;
+        }
+    }
+    match prober.context().take_complaint() {
+        Some(Complaint { refused: true, reason }) => {
+            Fault::failed(what, reason, "check security.protocol, ssl.… and sasl.… in source.kafka.properties")
+        }
+        Some(Complaint { reason, .. }) => Fault::transient(what, format!("{error}; {reason}"), unreachable::HINT),
+        None => fault(what, error),
+    }
+}
+
 /// Numbers of the partitions of a topic that must be there.
 pub(super) fn partitions(prober: &BaseConsumer<Watch>, topic: &str, brokers: &str) -> Result<Vec<i32>, Fault> {
     let found = find(prober, topic).map_err(|fault| unreachable::named(fault, brokers))?;
     found.ok_or_else(|| {
-        Fault::failed(
+        Fault::transient(
             format!("cannot read the topic \"{topic}\""),
             format!("there is no such topic at {brokers}"),
             format!("create it: kafka-topics.sh --bootstrap-server {brokers} --create --topic {topic} --partitions 8"),

@@ -1,24 +1,8 @@
 //! The log against where the journal stands: an offset that is gone is refused with what is missing.
 
 use super::{assert_refused, embedded_with_progress, on_services_with_progress, produce_views, view_line};
-use rdkafka::admin::{AdminClient, AdminOptions};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use std::fs;
-use tests::{Setup, kafka, services};
-
-/// Delete a partition's records below `offset`, as retention does.
-fn delete_records_below(topic: &str, offset: i64) {
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", services::kafka()).create().expect("an admin client");
-    let mut below = TopicPartitionList::new();
-    below.add_partition_offset(topic, 0, Offset::Offset(offset)).expect("an offset");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let deleted = runtime
-        .block_on(async { admin.delete_records(&below, &AdminOptions::new()).await })
-        .expect("the broker answers");
-    deleted.elements().iter().for_each(|element| element.error().expect("deleted"));
-}
+use tests::{Setup, kafka};
 
 #[test]
 fn kafka_records_that_retention_took_before_they_were_read_are_refused_with_their_range() {
@@ -26,7 +10,7 @@ fn kafka_records_that_retention_took_before_they_were_read_are_refused_with_thei
     // Taking over is said in topk_job before the log is looked at.
     let before = setup.tables().without_tables(&["topk_job"]);
     produce_views(&setup, 10);
-    delete_records_below(setup.name(), 25);
+    kafka::delete_records_below(setup.name(), 0, 25);
     assert_refused(&setup, 3, &["records 20 to 24 of partition 0 are no longer in the log, which starts at 25"]);
     setup.tables().without_tables(&["topk_job"]).assert_same(&before, "a refused start changed the tables");
 }
@@ -35,7 +19,7 @@ fn kafka_records_that_retention_took_before_they_were_read_are_refused_with_thei
 fn kafka_records_that_retention_took_after_they_were_read_are_no_loss() {
     let setup = on_services_with_progress("retained");
     produce_views(&setup, 10);
-    delete_records_below(setup.name(), 20);
+    kafka::delete_records_below(setup.name(), 0, 20);
     assert_eq!(setup.run_until_end().figure("counted"), 10);
 }
 

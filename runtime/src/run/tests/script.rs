@@ -15,6 +15,8 @@ pub(super) struct Script {
     pub(super) read: Arc<AtomicU64>,
     /// Reading this partition at this offset fails.
     pub(super) fault_at: Option<(&'static str, i64)>,
+    /// How many ends were asked for.
+    pub(super) asked: Arc<AtomicU64>,
 }
 
 /// 2025-10-19T14:00Z.
@@ -23,7 +25,12 @@ pub(super) const START: i64 = 1_760_882_400_000;
 impl Script {
     pub(super) fn of(partitions: Vec<(&str, Vec<String>)>) -> Self {
         let partitions = partitions.into_iter().map(|(name, records)| (name.into(), records)).collect();
-        Script { partitions: Arc::new(Mutex::new(partitions)), read: Arc::default(), fault_at: None }
+        Script {
+            partitions: Arc::new(Mutex::new(partitions)),
+            read: Arc::default(),
+            fault_at: None,
+            asked: Arc::default(),
+        }
     }
 
     /// Records in disorder, some late, some for no use, a few keys with most of them.
@@ -78,13 +85,22 @@ impl Source for Script {
 
     fn open(&self, assigned: &[PartitionPosition]) -> Result<Box<dyn SourceReader>, Fault> {
         let lanes = assigned.iter().map(|position| (position.name.clone(), position.offset)).collect();
-        Ok(Box::new(Reading { script: self.clone(), lanes }))
+        Ok(Box::new(Reading { script: self.clone(), lanes, told: Vec::new() }))
+    }
+
+    fn look_every(&self) -> Option<Duration> {
+        Some(Duration::from_millis(20))
+    }
+
+    fn added(&self, known: &BTreeSet<Arc<str>>) -> Result<Vec<PartitionInfo>, Fault> {
+        Ok(self.partitions()?.into_iter().filter(|info| !known.contains(&info.name)).collect())
     }
 }
 
 struct Reading {
     script: Script,
     lanes: Vec<(Arc<str>, i64)>,
+    told: Vec<(usize, Option<i64>)>,
 }
 
 impl SourceReader for Reading {
@@ -129,6 +145,21 @@ impl SourceReader for Reading {
 
     fn end(&self, _: usize) -> Option<i64> {
         None
+    }
+
+    fn ask_end(&mut self, partition: usize) -> Result<(), Fault> {
+        self.script.asked.fetch_add(1, Ordering::SeqCst);
+        self.told.push((partition, Some(self.script.end(&self.lanes[partition].0))));
+        Ok(())
+    }
+
+    fn told_ends(&mut self) -> Vec<(usize, Option<i64>)> {
+        std::mem::take(&mut self.told)
+    }
+
+    fn add(&mut self, added: &[PartitionPosition]) -> Result<(), Fault> {
+        self.lanes.extend(added.iter().map(|position| (position.name.clone(), position.offset)));
+        Ok(())
     }
 }
 
