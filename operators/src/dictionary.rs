@@ -13,11 +13,12 @@ pub(crate) struct Dictionary {
     /// With the local id. Beside the key itself, since whoever finds a key needs it next.
     keys: Vec<(Key, u32)>,
     next_local: Vec<u32>,
+    bytes: usize,
 }
 
 impl Default for Dictionary {
     fn default() -> Self {
-        Dictionary { table: HashTable::new(), keys: Vec::new(), next_local: vec![0; usize::from(KEY_GROUPS)] }
+        Dictionary { table: HashTable::new(), keys: Vec::new(), next_local: vec![0; usize::from(KEY_GROUPS)], bytes: 0 }
     }
 }
 
@@ -31,6 +32,7 @@ impl Dictionary {
         let group = KeyGroup::of_hash(hash).0;
         let local = &mut self.next_local[usize::from(group)];
         self.keys.push((Key::new(key), *local));
+        self.bytes += key.len();
         *local += 1;
         let keys = &self.keys;
         self.table.insert_unique(hash, slot, |slot| key_hash(keys[*slot as usize].0.as_str()));
@@ -47,7 +49,7 @@ impl Dictionary {
 
     /// Bytes of all keys together.
     pub(crate) fn bytes(&self) -> usize {
-        self.keys.bytes()
+        self.bytes
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -295,11 +295,13 @@ impl WindowStore {
         const ROW: u64 = 32;
         const CANDIDATE: u64 = 256;
         let row = ROW + self.dictionary.bytes() as u64 / self.dictionary.len().max(1) as u64;
-        let of_window = |(number, pane): (PaneNumber, &crate::panes::Pane)| match pane.dirty.len() as u64 {
+        let of_window = |pane: &crate::panes::Pane| match pane.dirty.len() as u64 {
             0 => 0,
-            rows => rows * row + self.windows[&number].top.members().len() as u64 * CANDIDATE,
+            rows => {
+                rows * row + self.windows[self.places[&pane.window.id()].live].top.members().len() as u64 * CANDIDATE
+            }
         };
-        self.panes.live().map(of_window).sum()
+        self.panes.live().map(|(_, pane)| of_window(pane)).sum()
     }
 
     /// Whether somebody takes rows.

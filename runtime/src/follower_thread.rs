@@ -123,12 +123,11 @@ impl FollowerThread {
     pub(crate) fn new(
         follower: Box<dyn Follower>,
         claim: Claim,
-        taken: Taken,
+        (taken, reached): (Taken, Reached),
         acks: Arc<Acks>,
         clock: Arc<dyn Clock>,
         wake: Arc<OnceLock<SyncActivator>>,
         undelivered: Vec<(Sequence, Arc<DeadLetter>)>,
-        reached: Reached,
     ) -> (FollowerThread, FollowerLine) {
         let gave_up = Arc::new(AtomicBool::new(false));
         let ready = Arc::new(AtomicBool::new(false));

@@ -267,7 +267,7 @@ impl Plan {
             .map(|(sequence, letter)| (sequence, Arc::new(letter)))
             .collect();
         let mut lines = Vec::new();
-        for (follower, (taken, reached)) in followers.into_iter().zip(taken) {
+        for (follower, taken) in followers.into_iter().zip(taken) {
             let name = follower.name();
             let undelivered = if follower.wants().dead_letters { undelivered.clone() } else { Vec::new() };
             let claim = Claim { job: job.clone(), generation: begun.generation };
@@ -279,7 +279,6 @@ impl Plan {
                 clock.clone(),
                 desk_wake.clone(),
                 undelivered,
-                reached,
             );
             lines.push(line);
             spawn(name, tell.clone(), move || thread.run())?;

@@ -113,10 +113,6 @@ fn claim(follower: &mut dyn Follower, generation: u64) -> Result<(), Fault> {
     follower.claim(&Claim { job: "songs".into(), generation: Generation(generation) }).map(|_| ())
 }
 
-fn nothing(sequence: u64) -> Step {
-    Step::empty(commit(1, sequence, None))
-}
-
 /// The same flushes by both paths, some rows new, some changed, some as they were.
 #[test]
 fn both_paths_write_the_same() {
