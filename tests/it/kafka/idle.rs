@@ -81,7 +81,9 @@ fn an_open_transaction_is_not_silence() {
     kafka::create_topic(topic, 3, &[]);
     let views = |partition| [Record::view(partition, "a", at("12:00:00")), Record::new(partition, "{}")];
     kafka::produce(topic, &(0..3).flat_map(views).collect::<Vec<_>>());
-    let open = kafka::producer(&[("transactional.id", topic), ("transaction.timeout.ms", "600000")]);
+    // Not the job's name: that is the id of its own producer, which would end this transaction.
+    let id = format!("{topic}-views");
+    let open = kafka::producer(&[("transactional.id", &id), ("transaction.timeout.ms", "600000")]);
     open.init_transactions(LONG).expect("the broker answers");
     open.begin_transaction().expect("a transaction");
     kafka::send(&open, topic, &[Record::view(1, "open", at("12:05:00"))]);
