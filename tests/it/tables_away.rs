@@ -23,7 +23,7 @@ fn produce(setup: &Setup, hour: i64, views: u64) {
     let start = EventTime::from_millis(START + hour * HOUR);
     let rate = views as f64 / 3600.0;
     let words = format!(
-        "--kafka --partitions 4 --count {views} --rate {rate} --start {start} --seed {seed} --videos 20000 --disorder 5 --late 1",
+        "--kafka --partitions 4 --count {views} --rate {rate} --start {start} --seed {seed} --videos 20000 --disorder 5 --late 1 --malformed 0",
         seed = 700 + hour
     );
     setup.generate(&words.split_whitespace().collect::<Vec<_>>());
