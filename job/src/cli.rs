@@ -34,6 +34,9 @@ pub enum Verb {
     /// The thin reader alone: stateless, any number of them
     #[command(after_help = "Example: topk serve --config config/production.toml --listen 127.0.0.1:8081")]
     Serve(ServeArguments),
+    /// The current list from a running reader
+    #[command(after_help = "Example: topk top --window hour -k 10")]
+    Top(TopArguments),
     /// Synthetic views to Kafka, a file or standard output: same arguments, same bytes
     #[command(after_help = "Example: topk generate --count 100000 --seed 7 > views.ndjson")]
     Generate(GenerateArguments),
@@ -43,6 +46,12 @@ pub enum Verb {
         /// What to do with them.
         #[command(subcommand)]
         what: ConfigVerb,
+    },
+    /// Completions for a shell, on standard output
+    #[command(after_help = "Example: topk completions bash > /etc/bash_completion.d/topk")]
+    Completions {
+        /// bash, elvish, fish, powershell or zsh
+        shell: clap_complete::Shell,
     },
 }
 
@@ -100,6 +109,29 @@ pub struct ServeArguments {
     /// Settings.
     #[command(flatten)]
     pub settings: SettingsArguments,
+}
+
+/// `topk top`.
+#[derive(Args, Clone, Debug)]
+pub struct TopArguments {
+    /// minute, hour, day, month or all_time
+    #[arg(long, short, default_value = "hour")]
+    pub window: String,
+    /// How many places
+    #[arg(short, default_value_t = 10)]
+    pub k: u32,
+    /// current, closed, or an instant inside the window
+    #[arg(long, value_name = "WHEN")]
+    pub at: Option<String>,
+    /// The reader; else the one that ./data/endpoints.json names
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// The reader's answer as it is
+    #[arg(long, conflicts_with = "csv")]
+    pub json: bool,
+    /// Comma-separated, with a heading
+    #[arg(long)]
+    pub csv: bool,
 }
 
 /// `topk config`.

@@ -20,6 +20,26 @@ impl Endpoints {
         state.join("endpoints.json")
     }
 
+    /// What the job in this state left; none if there is nothing.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read(state: &Path) -> Result<Option<Self>, Fault> {
+        let path = Self::path(state);
+        let fault = |why: String| {
+            Fault::failed(
+                format!("cannot read {}", path.display()),
+                why,
+                "start the job again: it writes the file anew",
+            )
+        };
+        match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| fault(error.to_string())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(fault(error.to_string())),
+        }
+    }
+
     /// Write it in one go, so that nobody reads half a file.
     ///
     /// # Errors

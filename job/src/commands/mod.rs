@@ -5,9 +5,11 @@ mod demo;
 mod generate;
 mod run;
 mod serve;
+mod top;
 
 use crate::cli::{Cli, SettingsArguments, Verb};
 use ::config::{Layers, Loaded};
+use clap::CommandFactory;
 use std::process::ExitCode;
 use stream::Fault;
 
@@ -21,7 +23,12 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode, Fault> {
         Verb::Run(arguments) => run::run(&arguments),
         Verb::Serve(arguments) => serve::serve(&arguments),
         Verb::Generate(arguments) => generate::generate(&arguments),
+        Verb::Top(arguments) => top::top(&arguments),
         Verb::Config { what } => config::config(&what),
+        Verb::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "topk", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

@@ -18,7 +18,16 @@ fn the_version_names_commit_librdkafka_and_journal_format() {
 #[test]
 fn every_verb_has_help_with_an_example() {
     let folder = folder();
-    for verb in [&["demo"][..], &["run"], &["serve"], &["generate"], &["config", "show"], &["config", "check"]] {
+    for verb in [
+        &["demo"][..],
+        &["run"],
+        &["serve"],
+        &["generate"],
+        &["top"],
+        &["completions"],
+        &["config", "show"],
+        &["config", "check"],
+    ] {
         let help = topk_in(folder.path(), &[verb, &["--help"]].concat()).expect_code(0);
         let example = format!("Example: topk {}", verb.join(" "));
         assert!(help.stdout.contains(&example), "{verb:?}: no example in\n{}", help.stdout);
@@ -28,12 +37,15 @@ fn every_verb_has_help_with_an_example() {
 #[test]
 fn usage_errors_exit_2_and_say_what_is_wrong() {
     let folder = folder();
-    let wrong: [(&[&str], &str); 11] = [
+    let wrong: [(&[&str], &str); 14] = [
         (&[], "Usage: topk"),
         (&["nonsense"], "unrecognized subcommand 'nonsense'"),
         // Verbs that are not built yet.
-        (&["top", "--window", "hour"], "unrecognized subcommand 'top'"),
         (&["verify"], "unrecognized subcommand 'verify'"),
+        (&["doctor"], "unrecognized subcommand 'doctor'"),
+        (&["top"], "there is no ./data/endpoints.json"),
+        (&["top", "--json", "--csv"], "cannot be used with"),
+        (&["completions", "cmd"], "invalid value 'cmd'"),
         (&["run", "--nonsense"], "unexpected argument '--nonsense'"),
         (&["generate", "--count", "many"], "invalid value 'many' for '--count"),
         (&["generate", "--rate", "0"], "--rate is wrong"),
@@ -46,5 +58,16 @@ fn usage_errors_exit_2_and_say_what_is_wrong() {
         let finished = topk_in(folder.path(), words).expect_code(2);
         assert!(finished.stderr.contains(expected), "{words:?} said\n{}", finished.stderr);
         assert_eq!(finished.stdout, "", "{words:?}: errors belong on stderr");
+    }
+}
+
+#[test]
+fn completions_name_every_verb() {
+    let folder = folder();
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let completions = topk_in(folder.path(), &["completions", shell]).expect_code(0).stdout;
+        for verb in ["demo", "run", "serve", "top", "generate", "config", "completions"] {
+            assert!(completions.contains(verb), "{shell} lacks {verb}");
+        }
     }
 }

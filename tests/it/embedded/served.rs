@@ -106,6 +106,37 @@ fn every_route_gives_the_same_list_in_its_own_words() {
 }
 
 #[test]
+fn topk_top_shows_the_list_that_the_reader_serves() {
+    let setup = with_views("top");
+    let (job, url) = serve(&setup);
+    let list = get(&format!("{url}/v1/top?window=hour&at=closed&k=5")).expect("an hour has closed");
+    let top = |words: &[&str], code: i32| {
+        let words = [&["top", "--at", "closed", "-k", "5"], words].concat();
+        let ended = tests::setup::bare_topk(&words).output().expect("topk runs");
+        let said = String::from_utf8(ended.stderr).expect("text");
+        assert_eq!(ended.status.code(), Some(code), "{words:?}: {said}");
+        if code == 0 { String::from_utf8(ended.stdout).expect("text") } else { said }
+    };
+    let asked = top(&["--url", &url, "--json"], 0);
+    assert_eq!(serde_json::from_str::<Value>(&asked).expect("JSON")["items"], list["items"]);
+    let csv = top(&["--url", &format!("{url}/"), "--csv"], 0);
+    let table = top(&["--url", &url], 0);
+    let items = list["items"].as_array().expect("items");
+    assert_eq!((csv.lines().count(), table.lines().count()), (items.len() + 1, items.len() + 2), "{csv}{table}");
+    for (item, row) in items.iter().zip(csv.lines().skip(1)) {
+        let (rank, video, views) = (&item["rank"], item["videoId"].as_str().expect("text"), &item["views"]);
+        assert!(row.starts_with(&format!("{rank},{video},{views},")), "{row}");
+        assert!(table.contains(video), "{table}");
+    }
+    let wrong = top(&["--url", &url, "--window", "week"], 2);
+    assert!(wrong.contains("minute, hour, day, month, all_time"), "{wrong}");
+    job.signal("TERM");
+    job.wait(LONG).expect_code(0);
+    let away = top(&["--url", &url], 1);
+    assert!(away.contains(&format!("cannot ask {url}")), "{away}");
+}
+
+#[test]
 fn wrong_parameters_are_problems_that_name_them() {
     let setup = with_views("problems");
     let (job, url) = serve(&setup);
