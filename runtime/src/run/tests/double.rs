@@ -15,6 +15,8 @@ pub(super) struct Shown {
     pub(super) progress: Option<Progress>,
     pub(super) steps: u64,
     pub(super) claims: u64,
+    /// The newest generation that claimed it; older ones are fenced, as by every real store.
+    pub(super) generation: Generation,
     /// Neither looking nor writing works.
     pub(super) is_away: bool,
     /// Steps that brought what was dropped.
@@ -55,6 +57,9 @@ impl Double {
     fn check(&mut self, step: &Step) -> Result<(), String> {
         let commit = &step.commit;
         let mut shown = self.shown.lock().unwrap();
+        if shown.generation > self.generation {
+            return Err(format!("fenced by {:?}", shown.generation));
+        }
         if !self.store.records().contains(&commit.sequence.0) {
             return Err(format!("record {} is not in the journal yet", commit.sequence));
         }
@@ -175,6 +180,7 @@ impl Follower for Double {
         self.generation = claim.generation;
         let mut shown = self.shown.lock().unwrap();
         shown.claims += 1;
+        shown.generation = shown.generation.max(claim.generation);
         Ok(shown.progress.clone())
     }
 
