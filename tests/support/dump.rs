@@ -106,7 +106,8 @@ pub(crate) fn postgres(url: &str, schema: &str) -> Tables {
 /// # Panics
 /// SQLite refuses it.
 pub fn sqlite_query(path: &Path, query: &str) -> Vec<BTreeMap<String, Option<String>>> {
-    let connection = rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY);
+    // Where the writer was killed, its log must be recovered first, and that is a write.
+    let connection = rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE);
     let connection = connection.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     connection.busy_timeout(crate::wait::LONG).expect("a busy timeout");
     let mut statement = connection.prepare(query).unwrap_or_else(|error| panic!("{query}: {error}"));
