@@ -112,6 +112,7 @@ def check(file: pathlib.Path, database: pathlib.Path, k: int = 1000) -> None:
         ).fetchone()
         if differences != (0,) or lists != (0,):
             sys.exit(f"{name}: {differences[0]} counts and {lists[0]} places in lists differ from DuckDB's")
+    # All views are of one hour, so these hold one window.
     for name in ["month", "all_time"]:
         differences = oracle.sql(
             f"""
@@ -119,8 +120,17 @@ def check(file: pathlib.Path, database: pathlib.Path, k: int = 1000) -> None:
             SELECT count(*) FROM expected FULL JOIN topk.video_views_{name} AS found USING (video_id)
             WHERE expected.views IS DISTINCT FROM found.views"""
         ).fetchone()
-        if differences != (0,):
-            sys.exit(f"{name}: {differences[0]} counts differ from DuckDB's")
+        lists = oracle.sql(
+            f"""
+            WITH expected AS (
+                SELECT video_id, sum(views) AS views, row_number() OVER (ORDER BY sum(views) DESC, video_id) AS rank
+                FROM expected GROUP BY video_id QUALIFY rank <= {k}),
+            found AS (SELECT video_id, view_count, rank FROM topk.top_k_videos WHERE period = '{name}')
+            SELECT count(*) FROM expected FULL JOIN found USING (video_id)
+            WHERE expected.views IS DISTINCT FROM view_count OR expected.rank IS DISTINCT FROM found.rank"""
+        ).fetchone()
+        if differences != (0,) or lists != (0,):
+            sys.exit(f"{name}: {differences[0]} counts and {lists[0]} places in lists differ from DuckDB's")
 
 
 def measure(chosen: argparse.Namespace) -> int:

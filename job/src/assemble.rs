@@ -7,7 +7,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use operators::{IntakeSettings, RecordIntake};
 use reader::{Limits, ReaderSettings, Stores};
 use runtime::journal::{Journal, JournalSettings};
-use runtime::{Plan, Storage, WindowRules};
+use runtime::{Plan, Stop, Storage, WindowRules};
 use sinks::{
     BoardFollower, BoardReadings, BoardSettings, DeadLetterFile, MemoryBoard, PostgresReadings, PostgresTables,
     RedisReadings, SqliteReadings, SqliteTables, TableReadings, TablesSettings,
@@ -49,11 +49,11 @@ impl Assembly {
         VideoViews { rules: self.rules(), k: self.settings.k as usize }
     }
 
-    /// Everything a run is made of.
+    /// Everything a run is made of. `on_reading`: see [`Plan`].
     ///
     /// # Errors
     /// The state cannot be opened, or a source or sink refuses its settings.
-    pub fn plan(&self, until_end: bool) -> Result<Plan, Fault> {
+    pub fn plan(&self, until_end: bool, on_reading: Box<dyn FnOnce(Stop)>) -> Result<Plan, Fault> {
         let settings = &self.settings;
         let store = self.store()?;
         let mut journal = JournalSettings::new(&settings.name, settings.windows.clone(), settings.rules);
@@ -87,7 +87,7 @@ impl Assembly {
             max_drift: settings.max_drift,
             start_deadline: Duration::from_secs(30),
             clock: self.clock.clone(),
-            on_reading: Box::new(|_| ()),
+            on_reading,
         })
     }
 

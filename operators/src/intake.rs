@@ -80,7 +80,7 @@ struct HeldRecord {
     key: Option<Vec<u8>>,
     value: Option<Vec<u8>>,
     headers: Vec<Header>,
-    /// See [`reference`]; as of when it was read, not of when it is let in.
+    /// What `appended` says, or the clock; as of when it was read, not of when it is let in.
     reference: EventTime,
 }
 

@@ -102,8 +102,12 @@ impl WindowStore {
         for group in groups {
             let slots: Vec<Slot> = group.keys.iter().map(|key| self.intern(key, stream::key_hash(key)).0).collect();
             for cell in &group.panes {
-                let window = self.assigner.windows().find(WindowId { kind: cell.kind, start: cell.start });
-                let place = self.place(window);
+                let id = WindowId { kind: cell.kind, start: cell.start };
+                // Millions of panes lie in few windows: the calendar is asked once for each.
+                let place = match self.places.get(&id) {
+                    Some(place) => *place,
+                    None => self.place(self.assigner.windows().find(id)),
+                };
                 let slot = slots[cell.local as usize];
                 let added = self.panes.add(cell.kind, slot, place.number, cell.count, cell.dirty && self.rows_wanted);
                 assert!(added.is_new, "a recovered pane is given once");

@@ -1,7 +1,7 @@
 //! Window kinds and the windows they cut time into. A new kind is one variant of [`Span`] and one name in
 //! [`WindowKind::named`].
 
-use crate::{EventTime, Fault, LateMask, Minute, Zone};
+use crate::{EventTime, Fault, Zone};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
@@ -222,16 +222,6 @@ impl Assigner {
         match last {
             Some(window) if window.start <= at && at < window.end => *window,
             _ => *last.insert(self.windows.window(kind, at)),
-        }
-    }
-
-    /// Calls `each` with every window in which an event of `minute` with this late mask counts.
-    pub fn counted(&mut self, minute: Minute, mask: LateMask, mut each: impl FnMut(Window)) {
-        let at = minute.start();
-        for kind in 0..self.windows.len() as KindIndex {
-            if !mask.is_late(kind) {
-                each(self.assign(kind, at));
-            }
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::endpoints::Endpoints;
 use crate::settings::Settings;
 use crate::video_views;
 use crate::{http, logging, supervise};
-use runtime::{Begun, BusySeconds, Event, Plan, RunTotals, Running, Stop};
+use runtime::{Begun, BusySeconds, Event, RunTotals, Running, Stop};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -118,8 +118,7 @@ fn start(
         ready.store(true, Ordering::Release);
         stop.send_replace(Some(handle));
     });
-    let plan = Plan { on_reading, ..assembly.plan(mode.until_end)? };
-    let running = plan.start(move |run| video_views::build(run, &pipeline))?;
+    let running = assembly.plan(mode.until_end, on_reading)?.start(move |run| video_views::build(run, &pipeline))?;
     Ok((running, endpoints))
 }
 

@@ -128,8 +128,10 @@ fn outcome(workers: usize, per_epoch: usize, records: &[FedRecord]) -> Outcome {
         }
         for row in &part.rows {
             let key = &keys[&row.group][row.local as usize];
-            let counts = &mut outcome.folded;
-            assigner.counted(row.minute, row.mask, |window| *counts.entry((window, key.clone())).or_insert(0) += row.n);
+            for kind in (0..assigner.windows().len() as stream::KindIndex).filter(|kind| !row.mask.is_late(*kind)) {
+                let window = assigner.assign(kind, row.minute.start());
+                *outcome.folded.entry((window, key.clone())).or_insert(0) += row.n;
+            }
         }
     }
     let mut rows: Vec<(Epoch, RowFlush)> = rows.iter().collect();

@@ -38,9 +38,10 @@ impl Folded {
         assert!(part.rows.windows(2).all(|pair| row_id(&pair[0]) < row_id(&pair[1])), "each combination once");
         for row in &part.rows {
             let key = &self.keys[&row.group][row.local as usize];
-            assigner.counted(row.minute, row.mask, |window| {
+            for kind in (0..assigner.windows().len() as KindIndex).filter(|kind| !row.mask.is_late(*kind)) {
+                let window = assigner.assign(kind, row.minute.start());
                 *self.counts.entry((window, key.clone())).or_insert(0) += row.n;
-            });
+            }
         }
     }
 
