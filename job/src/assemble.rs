@@ -16,6 +16,7 @@ use sources::{
     DeadLetterProducer, DeadLetterSettings, FileSource, GeneratorSettings, GeneratorSource, JsonDecoder, KafkaSettings,
     KafkaSource, KafkaStart,
 };
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use stream::{Assignment, Clock, EventTime, Fault, Follower, Intake, PartitionState, Source, SystemClock};
@@ -56,9 +57,7 @@ impl Assembly {
     pub fn plan(&self, until_end: bool, on_reading: Box<dyn FnOnce(Stop)>) -> Result<Plan, Fault> {
         let settings = &self.settings;
         let store = self.store()?;
-        let mut journal = JournalSettings::new(&settings.name, settings.windows.clone(), settings.rules);
-        journal.retention = settings.retention.clone();
-        journal.retain = settings.retain;
+        let journal = self.journal_settings();
         let intake = IntakeSettings {
             rules: settings.rules,
             windows: settings.windows.clone(),
@@ -91,11 +90,52 @@ impl Assembly {
         })
     }
 
-    fn store(&self) -> Result<Storage, Fault> {
-        runtime::local(&self.settings.state.join("journal").join(&self.settings.name))
+    fn journal_settings(&self) -> JournalSettings {
+        let settings = &self.settings;
+        let mut journal = JournalSettings::new(&settings.name, settings.windows.clone(), settings.rules);
+        journal.retention = settings.retention.clone();
+        journal.retain = settings.retain;
+        journal
     }
 
-    fn source(&self, store: &Storage, journal: &JournalSettings, until_end: bool) -> Result<Arc<dyn Source>, Fault> {
+    fn journal_folder(&self) -> PathBuf {
+        self.settings.state.join("journal").join(&self.settings.name)
+    }
+
+    /// Where the journal is, for people.
+    pub fn journal_place(&self) -> String {
+        self.journal_folder().display().to_string()
+    }
+
+    fn store(&self) -> Result<Storage, Fault> {
+        runtime::local(&self.journal_folder())
+    }
+
+    /// Whether anything is where the journal would be.
+    pub fn has_journal(&self) -> bool {
+        self.journal_folder().is_dir()
+    }
+
+    /// The journal that is there, to be read: nothing is made where there is none.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be opened.
+    pub fn existing_journal(&self) -> Result<Journal, Fault> {
+        if !self.has_journal() {
+            return Err(Fault::failed(
+                format!("there is no journal in {}", self.journal_place()),
+                "there is no such directory",
+                "name the job's settings with --config FILE; a job that has run with them has a journal there",
+            ));
+        }
+        Journal::open(self.store()?, self.journal_settings(), self.clock.clone())
+    }
+
+    /// A source that is there before the job is: a topic, files. `until_end`: what is there now, or all that will come.
+    ///
+    /// # Errors
+    /// It refuses its settings, or the job makes up its records itself.
+    pub fn outside_source(&self, until_end: bool) -> Result<Arc<dyn Source>, Fault> {
         let settings = &self.settings;
         Ok(match settings.source {
             SourceKind::Kafka => Arc::new(KafkaSource::new(KafkaSettings {
@@ -112,28 +152,32 @@ impl Assembly {
             })?),
             SourceKind::File => Arc::new(FileSource::new(&settings.file, until_end)),
             SourceKind::Generator => {
-                // What it makes was fixed when the journal began; a restart goes on with the same events.
-                let begun = Journal::open(store.clone(), journal.clone(), self.clock.clone())?.look()?;
-                match begun {
-                    Some(begun) => {
-                        Arc::new(GeneratorSource::resume(&begun.genesis.source, self.clock.clone(), until_end)?)
-                    }
-                    None => {
-                        let generator = self.generator.clone().ok_or_else(|| {
-                            Fault::usage(
-                                "cannot start the generator",
-                                "source.kind = \"generator\" is what `topk demo` runs on",
-                                "use `topk demo`, or `topk generate` to a file or topic",
-                            )
-                        })?;
-                        Arc::new(GeneratorSource::new(generator, self.clock.clone(), until_end))
-                    }
-                }
+                return Err(Fault::usage(
+                    "cannot start the generator",
+                    "source.kind = \"generator\" is what `topk demo` runs on",
+                    "use `topk demo`, or `topk generate` to a file or topic",
+                ));
             }
         })
     }
 
-    fn followers(&self) -> Result<Vec<Box<dyn Follower>>, Fault> {
+    fn source(&self, store: &Storage, journal: &JournalSettings, until_end: bool) -> Result<Arc<dyn Source>, Fault> {
+        let (SourceKind::Generator, clock) = (self.settings.source, self.clock.clone()) else {
+            return self.outside_source(until_end);
+        };
+        // What it makes was fixed when the journal began; a restart goes on with the same events.
+        match (Journal::open(store.clone(), journal.clone(), clock.clone())?.look()?, &self.generator) {
+            (Some(begun), _) => Ok(Arc::new(GeneratorSource::resume(&begun.genesis.source, clock, until_end)?)),
+            (None, Some(generator)) => Ok(Arc::new(GeneratorSource::new(generator.clone(), clock, until_end))),
+            (None, None) => self.outside_source(until_end),
+        }
+    }
+
+    /// Everything that follows the journal; nothing is opened yet.
+    ///
+    /// # Errors
+    /// A sink refuses its settings.
+    pub fn followers(&self) -> Result<Vec<Box<dyn Follower>>, Fault> {
         let settings = &self.settings;
         let mut followers: Vec<Box<dyn Follower>> = Vec::new();
         match settings.tables {

@@ -40,6 +40,20 @@ pub enum Verb {
     /// Synthetic views to Kafka, a file or standard output: same arguments, same bytes
     #[command(after_help = "Example: topk generate --count 100000 --seed 7 > views.ndjson")]
     Generate(GenerateArguments),
+    /// Check everything the job depends on, and say how to mend what fails; changes nothing
+    #[command(after_help = "Example: topk doctor --config config/production.toml")]
+    Doctor {
+        /// Settings.
+        #[command(flatten)]
+        settings: SettingsArguments,
+    },
+    /// What the journal holds: its records, one of them, or whether all of it is whole
+    #[command(after_help = "Example: topk journal check --config config/production.toml")]
+    Journal {
+        /// What to do with it.
+        #[command(subcommand)]
+        what: JournalVerb,
+    },
     /// The effective settings
     #[command(after_help = "Example: topk config show --origin --config config/production.toml")]
     Config {
@@ -132,6 +146,44 @@ pub struct TopArguments {
     /// Comma-separated, with a heading
     #[arg(long)]
     pub csv: bool,
+}
+
+/// `topk journal`.
+#[derive(Debug, Subcommand)]
+pub enum JournalVerb {
+    /// List the newest records, oldest first
+    #[command(after_help = "Example: topk journal ls --last 50")]
+    Ls {
+        /// How many
+        #[arg(long, default_value_t = 20, value_name = "N")]
+        last: usize,
+        /// Every record that is kept
+        #[arg(long, conflicts_with = "last")]
+        all: bool,
+        /// One JSON object for each
+        #[arg(long)]
+        json: bool,
+        /// Settings.
+        #[command(flatten)]
+        settings: SettingsArguments,
+    },
+    /// One record as JSON; without a number, where everything stands after the last one
+    #[command(after_help = "Example: topk journal show 42")]
+    Show {
+        /// Its number
+        #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+        record: Option<u64>,
+        /// Settings.
+        #[command(flatten)]
+        settings: SettingsArguments,
+    },
+    /// Read everything, and check that every object is whole, follows the one before, and adds up
+    #[command(after_help = "Example: topk journal check --config config/production.toml")]
+    Check {
+        /// Settings.
+        #[command(flatten)]
+        settings: SettingsArguments,
+    },
 }
 
 /// `topk config`.

@@ -9,5 +9,6 @@ pub mod http;
 pub mod logging;
 pub mod metrics;
 pub mod settings;
+mod shown;
 pub mod supervise;
 pub mod video_views;

@@ -2,7 +2,9 @@
 
 mod config;
 mod demo;
+mod doctor;
 mod generate;
+mod journal;
 mod run;
 mod serve;
 mod top;
@@ -24,6 +26,8 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode, Fault> {
         Verb::Serve(arguments) => serve::serve(&arguments),
         Verb::Generate(arguments) => generate::generate(&arguments),
         Verb::Top(arguments) => top::top(&arguments),
+        Verb::Doctor { settings } => doctor::doctor(&settings),
+        Verb::Journal { what } => journal::journal(&what),
         Verb::Config { what } => config::config(&what),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "topk", &mut std::io::stdout());

@@ -2,6 +2,7 @@
 
 use crate::cli::TopArguments;
 use crate::endpoints::Endpoints;
+use crate::shown::{grouped, printable};
 use serde::Deserialize;
 use serde_json::Value;
 use std::io::{ErrorKind, Write};
@@ -138,25 +139,6 @@ fn table(list: &List) -> String {
         shown += "no views\n";
     }
     shown
-}
-
-/// A name as a terminal may show it: whatever would move its cursor or change its colours is spelled out.
-fn printable(name: &str) -> String {
-    name.chars()
-        .map(|char| if char.is_control() { char.escape_default().to_string() } else { char.to_string() })
-        .collect()
-}
-
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// RFC 4180, with the names of the tables' columns.

@@ -47,6 +47,17 @@ impl Kind {
         self as u8 + 1
     }
 
+    /// For people.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Kind::Genesis => "genesis",
+            Kind::Fence => "fence",
+            Kind::Epoch => "epoch",
+            Kind::Base => "base",
+            Kind::Part => "part",
+        }
+    }
+
     fn of_code(code: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.code() == code)
     }

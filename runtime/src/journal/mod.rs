@@ -30,15 +30,18 @@
 //!
 //! `record` (what records say), `format` (their bytes), `columns` and `letters` (their binary sections), `store`
 //! (blocking I/O), `chain` (names, reading, the one way to write), `slots`, `start` (fencing), `fold` and `recover`
-//! (records into state), `reread` (the same beside a running job), `writer` (appending), `compact`, `collect` and `tend` (forgetting).
+//! (records into state), `reread` (the same beside a running job), `writer` (appending), `compact`, `collect` and `tend`
+//! (forgetting); `inspect` and `check` are for people.
 
 mod base_part;
 mod chain;
+mod check;
 mod collect;
 mod columns;
 mod compact;
 mod fold;
 mod format;
+mod inspect;
 mod letters;
 mod record;
 mod recover;
@@ -56,7 +59,9 @@ mod tests;
 mod varint;
 mod writer;
 
+pub use check::{Findings, Progress};
 pub use format::FORMAT_VERSION;
+pub use inspect::{Contents, Entry};
 pub use record::{Ack, EpochContent, FIRST, Genesis, StartOffset};
 pub use recovered::{Coverage, LoadFrom, Recovered};
 pub use reread::{Lease, Rereader};

@@ -21,7 +21,7 @@ pub(super) fn name_of(generation: Generation) -> String {
 /// # Errors
 /// Commits are lost (refused); the store.
 pub(super) fn tail(objects: &Objects) -> Result<Option<Record>, Fault> {
-    let greatest = objects.list(FOLDER)?.iter().filter_map(|object| numbered(&object.name, FOLDER)).max();
+    let greatest = closed(objects)?.last().copied();
     let tail = chain::tail(objects)?;
     let reached = tail.as_ref().map_or(0, |tail| tail.link.generation.0);
     match greatest.filter(|greatest| *greatest > reached) {
@@ -65,8 +65,7 @@ fn lost(objects: &Objects, greatest: Generation, tail: Option<&Record>) -> Resul
 /// Close every slot up to our own. Ours says which fence it belongs to, so that an instance whose stale fence got the
 /// same generation on a deleted name finds out here.
 pub(super) fn close(objects: &Objects, generation: Generation, fence: Sequence, hash: RecordHash) -> Result<(), Fault> {
-    let closed: BTreeSet<u64> =
-        objects.list(FOLDER)?.iter().filter_map(|object| numbered(&object.name, FOLDER)).collect();
+    let closed = closed(objects)?;
     let content = |owner: &str| format!("{{\"fence\":{fence},\"hash\":\"{hash}\",\"owner\":{owner}}}\n");
     for missing in (1..generation.0).filter(|slot| !closed.contains(slot)) {
         // Whoever closes it, it is closed.
@@ -76,6 +75,11 @@ pub(super) fn close(objects: &Objects, generation: Generation, fence: Sequence, 
         Put::Ours => check_next(objects, generation),
         Put::Foreign(_) => Err(overtaken(generation)),
     }
+}
+
+/// The generations whose slots are closed.
+pub(super) fn closed(objects: &Objects) -> Result<BTreeSet<u64>, Fault> {
+    Ok(objects.list(FOLDER)?.iter().filter_map(|object| numbered(&object.name, FOLDER)).collect())
 }
 
 /// To be asked after each commit and before anything of it is shown.

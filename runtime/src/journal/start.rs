@@ -15,8 +15,8 @@ use stream::{Clock, Fault, Generation, RecordHash, Sequence, WallTime};
 
 /// A job's journal. Every method blocks and must be called from a plain thread, not from an async task.
 pub struct Journal {
-    objects: Arc<Objects>,
-    settings: Arc<JournalSettings>,
+    pub(super) objects: Arc<Objects>,
+    pub(super) settings: Arc<JournalSettings>,
     clock: Arc<dyn Clock>,
 }
 

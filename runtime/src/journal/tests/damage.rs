@@ -10,7 +10,7 @@ use object_store::{ObjectStoreExt, PutPayload};
 use stream::Sequence;
 
 /// A journal with every kind of record, kept and deleted ones, and slots.
-fn journal() -> (Arc<dyn ObjectStore>, Journal) {
+pub(super) fn journal() -> (Arc<dyn ObjectStore>, Journal) {
     let (store, clock) = (memory(), clock());
     let mut settings = settings();
     settings.followers.clear();
@@ -35,6 +35,11 @@ fn journal() -> (Arc<dyn ObjectStore>, Journal) {
 pub(super) fn overwrite(store: &Arc<dyn ObjectStore>, name: &str, bytes: Bytes) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(store.put(&Path::from(name), PutPayload::from(bytes))).unwrap();
+}
+
+pub(super) fn remove(store: &Arc<dyn ObjectStore>, name: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(store.delete(&Path::from(name))).unwrap();
 }
 
 #[test]
