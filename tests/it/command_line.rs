@@ -6,7 +6,9 @@ use tests::setup::bare_topk;
 use tests::{Finished, Running, Setup, wait::LONG};
 
 mod arguments;
+mod doctor;
 mod generate;
+mod journal;
 mod life;
 mod settings;
 

@@ -12,7 +12,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
-use stream::{Clock, Fault, Sequence};
+use stream::{Fault, Sequence};
 
 /// What a check says.
 enum Finding {
@@ -32,13 +32,13 @@ pub(super) fn doctor(arguments: &SettingsArguments) -> Result<ExitCode, Fault> {
     let mut tell = |name: &str, findings: Vec<Finding>| {
         for finding in findings {
             match finding {
-                Good(says) => println!("ok    {name:<14} {says}"),
-                Doubtful(says) => println!("warn  {name:<14} {says}"),
+                Good(says) => println!("ok    {name:<18} {says}"),
+                Doubtful(says) => println!("warn  {name:<18} {says}"),
                 Bad(Fault { what, why, hint, .. }) => {
                     failed += 1;
-                    println!("FAIL  {name:<14} {what}: {why}");
+                    println!("FAIL  {name:<18} {what}: {why}");
                     if !hint.is_empty() {
-                        println!("      {:<14} what to do: {hint}", "");
+                        println!("      {:<18} what to do: {hint}", "");
                     }
                 }
             }

@@ -25,6 +25,10 @@ fn every_verb_has_help_with_an_example() {
         &["generate"],
         &["top"],
         &["completions"],
+        &["doctor"],
+        &["journal", "ls"],
+        &["journal", "show"],
+        &["journal", "check"],
         &["config", "show"],
         &["config", "check"],
     ] {
@@ -37,12 +41,13 @@ fn every_verb_has_help_with_an_example() {
 #[test]
 fn usage_errors_exit_2_and_say_what_is_wrong() {
     let folder = folder();
-    let wrong: [(&[&str], &str); 14] = [
+    let wrong: [(&[&str], &str); 15] = [
         (&[], "Usage: topk"),
         (&["nonsense"], "unrecognized subcommand 'nonsense'"),
         // Verbs that are not built yet.
         (&["verify"], "unrecognized subcommand 'verify'"),
-        (&["doctor"], "unrecognized subcommand 'doctor'"),
+        (&["recover"], "unrecognized subcommand 'recover'"),
+        (&["journal", "show", "0"], "invalid value '0'"),
         (&["top"], "there is no ./data/endpoints.json"),
         (&["top", "--json", "--csv"], "cannot be used with"),
         (&["completions", "cmd"], "invalid value 'cmd'"),
@@ -66,7 +71,7 @@ fn completions_name_every_verb() {
     let folder = folder();
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let completions = topk_in(folder.path(), &["completions", shell]).expect_code(0).stdout;
-        for verb in ["demo", "run", "serve", "top", "generate", "config", "completions"] {
+        for verb in ["demo", "run", "serve", "top", "generate", "doctor", "journal", "config", "completions"] {
             assert!(completions.contains(verb), "{shell} lacks {verb}");
         }
     }
