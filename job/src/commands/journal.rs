@@ -5,7 +5,6 @@ use crate::assemble::Assembly;
 use crate::cli::{JournalVerb, SettingsArguments};
 use crate::settings::Settings;
 use crate::shown::{grouped, size};
-use indicatif::{ProgressBar, ProgressStyle};
 use runtime::journal::{Contents, Findings, Journal};
 use serde_json::json;
 use std::io::{ErrorKind, Write};
@@ -50,8 +49,7 @@ fn check(arguments: &SettingsArguments) -> Result<ExitCode, Fault> {
             "give the settings that this job runs with (--config FILE)",
         ));
     }
-    let bar = ProgressBar::new(0)
-        .with_style(ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} objects").expect("it is right"));
+    let bar = crate::logging::bar("{bar:40} {human_pos} of {human_len} objects");
     let findings = journal.check(&|done, total| {
         bar.set_length(total);
         bar.set_position(done);

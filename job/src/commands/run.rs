@@ -3,7 +3,7 @@
 use crate::assemble::Assembly;
 use crate::cli::RunArguments;
 use crate::endpoints::Endpoints;
-use crate::settings::Settings;
+use crate::settings::{Settings, SourceKind};
 use crate::video_views;
 use crate::{http, logging, supervise};
 use runtime::{Begun, BusySeconds, Event, RunTotals, Running, Stop};
@@ -66,7 +66,7 @@ pub(super) fn supervised(assembly: &Assembly, mode: &Mode) -> Result<ExitCode, F
         Err(fault) => return Err(fault),
     };
     announce(&running, &endpoints, mode);
-    let commit = wait(&running)?;
+    let commit = if mode.until_end { with_bar(&running, settings)? } else { wait(&running)? };
     ready.store(false, Ordering::Release);
     let (totals, busy, unfinished) = (running.totals(), running.busy(), running.unfinished(&commit));
     running.finish();
@@ -130,6 +130,30 @@ fn wait(running: &Running) -> Result<Arc<Commit>, Fault> {
             None => {}
         }
     }
+}
+
+/// The same with a progress bar, of which the source says the unit.
+fn with_bar(running: &Running, settings: &Settings) -> Result<Arc<Commit>, Fault> {
+    let template = match settings.source {
+        SourceKind::File => "{bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
+        SourceKind::Kafka | SourceKind::Generator => {
+            "{bar:40} {human_pos} of {human_len} records, {per_sec}, {eta} left"
+        }
+    };
+    let bar = logging::bar(template);
+    let ended = loop {
+        match running.wait(Duration::from_millis(200)) {
+            Some(Event::Drained(commit)) => break Ok(commit),
+            Some(Event::Failed(fault)) => break Err(fault),
+            None => {
+                let read = running.lag.moved().unsigned_abs();
+                bar.set_length(read + running.lag.behind());
+                bar.set_position(read);
+            }
+        }
+    };
+    bar.finish_and_clear();
+    ended
 }
 
 async fn bind(address: &str, key: &str, what: &str) -> Result<(tokio::net::TcpListener, SocketAddr), Fault> {
