@@ -212,6 +212,7 @@ fn everything_is_exact_with_any_number_of_workers() {
     assert!(lasts.iter().all(|last| *last == lasts[0]));
 }
 
+/// A store that stands still stops the readers, after so many epochs and records, and no later.
 #[test]
 fn uncommitted_work_is_bounded() {
     for workers in [1, 2] {

@@ -134,5 +134,3 @@ fn tables_that_come_back_with_a_hash_of_another_chain_are_refused() {
         None => panic!("the run goes on and on"),
     }
 }
-
-/// A store that stands still stops the readers, after so many epochs and records, and no later.
