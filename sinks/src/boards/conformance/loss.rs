@@ -3,6 +3,7 @@
 
 use super::*;
 use bytes::Bytes;
+use std::collections::BTreeMap;
 
 const HOUR_14: &str = "hour:2025-10-19T14:00";
 const HOUR_15: &str = "hour:2025-10-19T15:00";
