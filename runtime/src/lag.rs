@@ -38,6 +38,13 @@ impl Lag {
         self.read().iter().map(|(name, (position, _))| position - first.get(name).unwrap_or(position)).sum()
     }
 
+    /// What is still to be read of each partition whose end is known.
+    pub fn by_partition(&self) -> BTreeMap<Arc<str>, u64> {
+        let places = self.partitions.lock().expect("nobody panics while holding the lag");
+        let behind = |(position, end): &(i64, Option<i64>)| end.map(|end| u64::try_from(end - position).unwrap_or(0));
+        places.iter().filter_map(|(name, place)| Some((name.clone(), behind(place)?))).collect()
+    }
+
     /// Everything still to read, as far as known.
     pub fn behind(&self) -> u64 {
         let behind =

@@ -10,6 +10,9 @@ use stream::{Clock, EventTime, Fault, KindIndex, WindowId};
 /// Boards whose time to live is over are looked for this often.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
+/// In JSON a quote inside a text is escaped: only the member itself reads like this.
+const FINAL: &[u8] = br#""state":"final""#;
+
 /// Boards in memory. All clones are one board.
 #[derive(Clone)]
 pub struct MemoryBoard {
@@ -52,6 +55,12 @@ impl MemoryBoard {
     /// Whether nothing is held.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Lose a key.
+    #[cfg(test)]
+    pub(super) fn remove(&self, key: &str) {
+        self.lock().entries.remove(key);
     }
 
     /// Every change is whole before the lock is released, so a panic elsewhere leaves nothing half done.
@@ -136,6 +145,23 @@ impl BoardStore for MemoryStore {
             shared.entries.insert(key.to_owned(), Entry::plain(new));
         }
         Ok(same)
+    }
+
+    fn keep(&mut self, key: &str, text: &str, time_to_live: Duration) -> Result<(), Fault> {
+        let expires = self.board.clock.monotonic().checked_add(time_to_live);
+        self.board.lock().entries.insert(key.to_owned(), Entry { expires, ..Entry::plain(text) });
+        Ok(())
+    }
+
+    fn drop_outdated(&mut self, prefix: &str, age: Age) -> Result<u64, Fault> {
+        let outdated = |key: &String, entry: &Entry| {
+            let is_final = || entry.bytes.windows(FINAL.len()).any(|bytes| bytes == FINAL);
+            key.starts_with(prefix) && entry.age.is_some_and(|stored| stored < age) && !is_final()
+        };
+        let mut shared = self.board.lock();
+        let before = shared.entries.len();
+        shared.entries.retain(|key, entry| !outdated(key, entry));
+        Ok((before - shared.entries.len()) as u64)
     }
 
     /// Event time may run much faster than the wall clock, and this is memory: what tables no longer keep goes too.
