@@ -186,7 +186,7 @@ impl Shared {
             }
             let shared = self.clone();
             let ask = || -> BoxFuture<'static, _> {
-                Box::pin(async move { shared.from_tables(&*tables, window, is_missing).await })
+                Box::pin(async move { shared.ask_tables(&*tables, window, is_missing).await })
             };
             if let Some(list) = self.listings.join(window.id(), ask).await.flatten() {
                 return Ok((list, None));
@@ -207,7 +207,7 @@ impl Shared {
     }
 
     /// The tables' list, always for the greatest K: then it serves every K, and can be put back.
-    async fn from_tables(&self, tables: &dyn Tables, window: Window, is_missing: bool) -> Option<Arc<Shelved>> {
+    async fn ask_tables(&self, tables: &dyn Tables, window: Window, is_missing: bool) -> Option<Arc<Shelved>> {
         let id = window.id();
         // It may have come while this one was on its way here.
         if let Some(list) = self.remembered_miss(id, self.clock.monotonic()) {

@@ -31,8 +31,8 @@ impl RedisAddress {
     /// A URL that cannot be used, or files that cannot be read or do not fit.
     pub(super) fn client(&self) -> Result<Client, Fault> {
         let open = if self.is_tls() {
-            // Two providers could be compiled in; ours is named. One that is installed already is as good.
-            let _ = rustls::crypto::ring::default_provider().install_default();
+            // redis leaves the choice open, and two providers could be compiled in. One that is installed is as good.
+            let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
             Client::build_with_tls(self.url.as_str(), self.certificates()?)
         } else {
             self.refuse_files()?;

@@ -16,7 +16,7 @@ const DEADLINES: Deadlines = Deadlines { connect: Duration::from_millis(450), an
 /// Reads boards, for any number of tasks. Cheap to clone; all clones share one connection.
 #[derive(Clone)]
 pub struct RedisReadings {
-    server: Server,
+    server: Arc<Server>,
     /// With how often it was made anew, so that of many tasks whose question failed only the first gives it up.
     connection: Arc<Mutex<(u64, Option<MultiplexedConnection>)>>,
 }
@@ -27,7 +27,7 @@ impl RedisReadings {
     /// # Errors
     /// An address that cannot be used.
     pub fn new(address: &RedisAddress) -> Result<Self, Fault> {
-        Ok(RedisReadings { server: Server::new(address, DEADLINES)?, connection: Arc::default() })
+        Ok(RedisReadings { server: Arc::new(Server::new(address, DEADLINES)?), connection: Arc::default() })
     }
 
     /// What is stored under a key.

@@ -16,7 +16,6 @@ pub(super) struct Deadlines {
 }
 
 /// A server's address and how to talk to it.
-#[derive(Clone)]
 pub(super) struct Server {
     client: Client,
     place: String,
