@@ -12,6 +12,8 @@ use stream::{Commit, DeadLetter, Epoch, EventTime, Lost, Ranking, RowBlock, Sequ
 
 /// Entries of rankings kept for a follower that is away, some 64 bytes each: five hundred windows of a thousand keys.
 const OWED_ENTRIES: usize = 500_000;
+/// What a ranking takes besides its entries, in entries.
+const OWED_BESIDES: usize = 4;
 
 /// See the module.
 pub(crate) struct Due {
@@ -151,11 +153,13 @@ impl Due {
         for ranking in left.iter().filter(|ranking| self.changed.rankings.contains(&ranking.id())) {
             self.owed.insert(ranking.id(), ranking.clone());
         }
-        let mut entries: usize = self.owed.values().map(|ranking| ranking.entries.len()).sum();
+        let cost = |ranking: &Arc<Ranking>| ranking.entries.len() + OWED_BESIDES;
+        let mut entries: usize = self.owed.values().map(cost).sum();
         while entries > OWED_ENTRIES
-            && let Some((_, ranking)) = self.owed.pop_first()
+            && let Some((id, ranking)) = self.owed.pop_first()
         {
-            entries -= ranking.entries.len();
+            entries -= cost(&ranking);
+            self.changed.rankings.remove(&id);
             metrics::counter!("topk_boards_given_up_total").increment(1);
         }
     }

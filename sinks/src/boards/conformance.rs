@@ -297,7 +297,10 @@ fn compare_and_set(bench: &dyn Bench) {
         let window = window(HOUR, TWO).id();
         store.put(&[Board { window, key: key.clone(), bytes, age, time_to_live: None }]).unwrap()[0]
     };
-    let refused = |generation, epoch| Put::Refused(Age { generation: Generation(generation), epoch: Sequence(epoch) });
+    let refused = |generation, epoch| Put::Refused {
+        stored: Age { generation: Generation(generation), epoch: Sequence(epoch) },
+        is_final: false,
+    };
     assert_eq!(put(2, 10), Put::Written);
     assert_eq!(put(2, 10), Put::Written, "equal: a retry");
     assert_eq!(put(2, 9), refused(2, 10));

@@ -219,16 +219,19 @@ impl BoardFollower {
         moves
     }
 
-    /// Store boards. One that is refused though no newer incarnation exists is from a life that is over: insist.
+    /// Store boards. One may be refused though no newer incarnation exists. If a final one is there, a reader put it back
+    /// from tables that were ahead of this step, which may have waited long for the store: it stays. Anything else is from
+    /// a life that is over, and so is what is still ahead when everything current is written again: insist.
     fn put(&mut self, boards: Vec<Board>, ours: Generation) -> Result<(), Fault> {
         let outcomes = self.store.put(&boards)?;
         let mut again = Vec::new();
         for (mut board, outcome) in boards.into_iter().zip(outcomes) {
             match outcome {
-                Put::Refused(stored) if stored.generation > ours => {
+                Put::Refused { stored, .. } if stored.generation > ours => {
                     return Err(newer(&self.store.place(), stored.generation, ours));
                 }
-                Put::Refused(stored) => {
+                Put::Refused { is_final: true, .. } if self.loss != Loss::Told => {}
+                Put::Refused { stored, .. } => {
                     tracing::warn!(
                         key = board.key,
                         generation = stored.generation.0,
@@ -246,7 +249,7 @@ impl BoardFollower {
         }
         for (board, outcome) in again.iter().zip(self.store.put(&again)?) {
             match outcome {
-                Put::Refused(stored) => return Err(newer(&self.store.place(), stored.generation, ours)),
+                Put::Refused { stored, .. } => return Err(newer(&self.store.place(), stored.generation, ours)),
                 Put::Written => self.count(board.window.kind),
             }
         }

@@ -74,6 +74,10 @@ impl Entry {
         self.expires.is_none_or(|expires| now < expires)
     }
 
+    fn is_final(&self) -> bool {
+        self.bytes.windows(FINAL.len()).any(|bytes| bytes == FINAL)
+    }
+
     fn plain(text: &str) -> Self {
         Entry { bytes: Bytes::copy_from_slice(text.as_bytes()), age: None, window: None, expires: None }
     }
@@ -111,9 +115,11 @@ impl BoardStore for MemoryStore {
             shared.sweep_at = now + SWEEP_EVERY;
         }
         let mut put = |board: &Board| {
-            let stored = shared.entries.get(&board.key).filter(|entry| entry.lives(now)).and_then(|entry| entry.age);
-            if let Some(stored) = stored.filter(|stored| *stored > board.age) {
-                return Put::Refused(stored);
+            let stored = shared.entries.get(&board.key).filter(|entry| entry.lives(now));
+            if let Some((entry, stored)) = stored.and_then(|entry| Some((entry, entry.age?)))
+                && stored > board.age
+            {
+                return Put::Refused { stored, is_final: entry.is_final() };
             }
             let entry = Entry {
                 bytes: Bytes::copy_from_slice(board.bytes.as_bytes()),
@@ -155,8 +161,7 @@ impl BoardStore for MemoryStore {
 
     fn drop_outdated(&mut self, prefix: &str, age: Age) -> Result<u64, Fault> {
         let outdated = |key: &String, entry: &Entry| {
-            let is_final = || entry.bytes.windows(FINAL.len()).any(|bytes| bytes == FINAL);
-            key.starts_with(prefix) && entry.age.is_some_and(|stored| stored < age) && !is_final()
+            key.starts_with(prefix) && entry.age.is_some_and(|stored| stored < age) && !entry.is_final()
         };
         let mut shared = self.board.lock();
         let before = shared.entries.len();

@@ -26,8 +26,11 @@ pub(crate) struct Board {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Put {
     Written,
-    /// The stored one is newer.
-    Refused(Age),
+    /// The stored one is newer; it may say that its window is final.
+    Refused {
+        stored: Age,
+        is_final: bool,
+    },
 }
 
 /// A place for boards.

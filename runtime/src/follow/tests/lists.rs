@@ -62,8 +62,19 @@ fn lists_kept_for_a_follower_that_is_away_are_bounded() {
         due.changed.rankings.insert(window.id());
         due.owe(&[Arc::new(Ranking { window, state, totals, entries: entries.clone() })]);
     }
-    assert_eq!(due.owed.len(), 500);
-    assert_eq!(due.owed.first_key_value().unwrap().0.start, minute(500).start, "the newest stay");
+    assert_eq!(due.owed.len(), 498, "with what each takes besides its entries");
+    assert_eq!(due.owed.first_key_value().unwrap().0.start, minute(502).start, "the newest stay");
+    assert!(due.changed.rankings.len() <= 499, "nor is their number remembered");
+    let small = |number| {
+        let (window, state) = (minute(number), stream::WindowState::Final);
+        let totals = stream::WindowTotals { events: 1, keys: 1, late: 0 };
+        Arc::new(Ranking { window, state, totals, entries: entries[..1].to_vec() })
+    };
+    let many: Vec<_> = (1000..201_000).map(small).collect();
+    due.changed.rankings.extend(many.iter().map(|ranking| ranking.id()));
+    due.owe(&many);
+    assert_eq!(due.owed.len(), 100_000, "small ones take room too");
+    assert!(due.changed.rankings.len() <= 100_001);
 }
 
 #[test]

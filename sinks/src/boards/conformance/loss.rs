@@ -60,6 +60,32 @@ fn final_boards_stay_and_those_without_tables_too(bench: &dyn Bench) {
     assert_eq!(read(bench, HOUR_15), None, "a start writes all that is current; this is not");
 }
 
+/// A step waited for the store, and meanwhile a reader put back a list from tables that were ahead of it.
+fn a_final_board_that_is_ahead_of_a_late_step_stays(bench: &dyn Bench) {
+    let mut last = step(1, 9, &[(HOUR, TWO, 7)]);
+    Arc::get_mut(&mut last.rankings[0]).unwrap().state = WindowState::Final;
+    let mut follower = claimed(bench, 1);
+    follower.write(&last).unwrap();
+    let text = stored(bench)[HOUR_14].clone().unwrap();
+    let put_back = Board {
+        window: window(HOUR, TWO).id(),
+        key: format!("{}:{HOUR_14}", bench.prefix()),
+        bytes: String::from_utf8(text.to_vec()).unwrap(),
+        age: Age { generation: Generation(1), epoch: Sequence(9) },
+        time_to_live: None,
+    };
+    remove(bench, &stored(bench).into_keys().collect::<Vec<_>>());
+    assert_eq!(bench.store().put(&[put_back]).unwrap(), [Put::Written]);
+    follower.write(&both_hours(5, 6)).unwrap();
+    let blob = read(bench, HOUR_14).unwrap();
+    assert_eq!((blob.epoch, blob.state), (Sequence(9), WindowState::Final), "it did not go back");
+    assert_eq!(read(bench, HOUR_15).unwrap().epoch, Sequence(5));
+    // What is ahead of everything current is not ours: the store has an older life's memory.
+    assert!(follower.has_lost());
+    follower.write(&both_hours(6, 6)).unwrap();
+    assert_eq!(read(bench, HOUR_14).unwrap().epoch, Sequence(6));
+}
+
 /// The answer to a write can be lost on the way, and the write be done.
 fn a_write_that_was_done_unheard_is_no_loss(bench: &dyn Bench) {
     let mut follower = claimed(bench, 1);
@@ -97,7 +123,7 @@ macro_rules! every_loss {
     ($bench:expr) => {
         every_loss! { $bench;
             an_emptied_store_is_noticed_with_the_next_step, final_boards_stay_and_those_without_tables_too,
-            a_write_that_was_done_unheard_is_no_loss, the_status_is_that_of_the_last_publish_and_goes_by_itself,
+            a_final_board_that_is_ahead_of_a_late_step_stays, a_write_that_was_done_unheard_is_no_loss, the_status_is_that_of_the_last_publish_and_goes_by_itself,
         }
     };
     ($bench:expr; $($case:ident),* $(,)?) => {

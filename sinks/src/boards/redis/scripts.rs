@@ -1,7 +1,7 @@
 //! What Redis does in one go: each script touches one key, so that each is atomic and any server will do.
 
 /// ARGV: blob, generation, epoch, milliseconds to live or ''. Answers nothing when stored, else the stored generation
-/// and epoch. In JSON a quote inside a text is escaped, so these patterns match the members alone.
+/// and epoch, and 1 if it says that it is final. In JSON a quote inside a text is escaped, so these patterns match the members alone.
 pub(super) const PUT: &str = r#"
 local stored = redis.call('GET', KEYS[1])
 if stored then
@@ -9,7 +9,7 @@ if stored then
   local epoch = tonumber(string.match(stored, '"epoch":(%d+)') or '0')
   local ours = tonumber(ARGV[2])
   if generation > ours or (generation == ours and epoch > tonumber(ARGV[3])) then
-    return {generation, epoch}
+    return {generation, epoch, string.find(stored, '"state":"final"', 1, true) and 1 or 0}
   end
 end
 if ARGV[4] == '' then

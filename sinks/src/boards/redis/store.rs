@@ -84,7 +84,10 @@ impl BoardStore for RedisStore {
         let answers: Vec<Vec<u64>> = self.query(&pipeline)?;
         assert_eq!(answers.len(), boards.len(), "each command has an answer");
         let put = |answer: Vec<u64>| match answer[..] {
-            [generation, epoch] => Put::Refused(Age { generation: Generation(generation), epoch: Sequence(epoch) }),
+            [generation, epoch, is_final] => Put::Refused {
+                stored: Age { generation: Generation(generation), epoch: Sequence(epoch) },
+                is_final: is_final == 1,
+            },
             _ => Put::Written,
         };
         Ok(answers.into_iter().map(put).collect())
