@@ -192,6 +192,9 @@ postgres_url = ""               # a replica; default the sink's
         // Ours beside the contract's.
         let never = Value::Text("0B".to_owned());
         expected.push(("sink.dead_letters.rotate_at", &never));
+        for file in ["sink.redis.cacert", "sink.redis.cert", "sink.redis.key"] {
+            expected.push((file, &no_file));
+        }
         let mut found: Vec<(&str, &Value)> =
             schema.settings.iter().map(|setting| (setting.key.as_str(), &setting.default)).collect();
         expected.sort_by_key(|(key, _)| *key);

@@ -239,13 +239,14 @@ impl Assembly {
         let settings = &self.settings;
         BoardSettings {
             job: settings.name.clone(),
-            url: settings.redis_url.clone(),
+            redis: settings.redis.clone(),
             prefix: settings.redis_prefix.clone(),
             words: video_views::words(),
             windows: settings.windows.clone(),
             retention: settings.retention.clone(),
             k: settings.k,
             publish_every: settings.publish_every,
+            tables_beside: settings.tables != TablesKind::None,
         }
     }
 
@@ -258,6 +259,8 @@ impl Assembly {
             windows: settings.windows.clone(),
             prefix: settings.redis_prefix.clone(),
             k: settings.k,
+            retention: settings.retention.clone(),
+            clock: self.clock.clone(),
             version: crate::cli::VERSION.to_owned(),
             render_metrics: Arc::new(move || metrics.render()),
             limits: Limits::default(),
@@ -271,7 +274,7 @@ impl Assembly {
     pub fn stores(&self, in_process: bool) -> Result<Stores, Fault> {
         let settings = &self.settings;
         let boards = match settings.board {
-            BoardKind::Redis => Some(BoardReadings::Redis(RedisReadings::new(&settings.redis_url)?)),
+            BoardKind::Redis => Some(BoardReadings::Redis(RedisReadings::new(&settings.redis)?)),
             BoardKind::Memory if in_process => Some(BoardReadings::Memory(self.memory.clone())),
             BoardKind::Memory | BoardKind::None => None,
         };

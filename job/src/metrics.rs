@@ -106,6 +106,18 @@ pub const METRICS: &[Metric] = &[
         "When boards were last published.",
         "time() - topk_publish_timestamp_seconds > 60",
     ),
+    metric(
+        "topk_board_losses_total",
+        "sink",
+        "How often boards were found emptied or set back; everything current is written again.",
+        "increase(topk_board_losses_total[15m]) > 0",
+    ),
+    metric(
+        "topk_boards_given_up_total",
+        "",
+        "Boards of windows that ended while the store was away for too long; their lists stand in the tables.",
+        "",
+    ),
     metric("topk_worker_busy_seconds", "worker,operator", "Seconds a worker spent in an operator.", ""),
     metric("topk_reader_requests_total", "route,status", "Requests answered.", ""),
     metric("topk_reader_lists_total", "source", "Lists served, by where they were read.", ""),
@@ -120,6 +132,19 @@ pub const METRICS: &[Metric] = &[
         "",
         "Boards that are not what this version writes.",
         "increase(topk_reader_unreadable_boards_total[5m]) > 0",
+    ),
+    metric(
+        "topk_reader_last_good_total",
+        "",
+        "Lists shown with their age because no store answered.",
+        "rate(topk_reader_last_good_total[5m]) > 0",
+    ),
+    metric("topk_reader_boards_put_back_total", "", "Final boards put back from the tables.", ""),
+    metric(
+        "topk_reader_boards_not_put_back_total",
+        "",
+        "Final boards that could not be put back; harmless where this user may only read.",
+        "",
     ),
 ];
 

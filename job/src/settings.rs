@@ -2,6 +2,7 @@
 
 use config::{Loaded, Reader, Retention};
 use serde_json::{Value, json};
+use sinks::RedisAddress;
 use sources::JsonMapping;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -80,7 +81,7 @@ pub struct Settings {
     pub flush_every: Duration,
     pub top_k_every: Duration,
     pub sqlite_path: PathBuf,
-    pub redis_url: String,
+    pub redis: RedisAddress,
     pub redis_prefix: String,
     pub dead_topic: String,
     pub dead_file: String,
@@ -161,7 +162,7 @@ impl Settings {
             flush_every: read.duration_within("sink.postgres.flush_every", short.clone()),
             top_k_every: read.duration_within("sink.postgres.top_k_every", short),
             sqlite_path: PathBuf::from(read.required("sink.sqlite.path")),
-            redis_url: read.required("sink.redis.url"),
+            redis: redis(read),
             redis_prefix: name(read, "sink.redis.prefix"),
             dead_topic: read.string("sink.dead_letters.topic"),
             dead_file: dead_file(read),
@@ -287,6 +288,12 @@ fn start(read: &mut Reader<'_>) -> String {
         );
     }
     start
+}
+
+fn redis(read: &mut Reader<'_>) -> RedisAddress {
+    let mut file = |key| Some(read.string(key)).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let (cacert, cert, key) = (file("sink.redis.cacert"), file("sink.redis.cert"), file("sink.redis.key"));
+    RedisAddress { url: read.required("sink.redis.url"), cacert, cert, key }
 }
 
 fn dead_file(read: &mut Reader<'_>) -> String {

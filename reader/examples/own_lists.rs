@@ -90,9 +90,11 @@ async fn main() {
     let settings = ReaderSettings {
         job: "invented".into(),
         words,
+        retention: vec![None; windows.len()],
         windows,
         prefix: "topk".into(),
         k: 40,
+        clock: Arc::new(SystemClock::default()),
         version: env!("CARGO_PKG_VERSION").into(),
         render_metrics: Arc::new(String::new),
         limits: Limits::default(),

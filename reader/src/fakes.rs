@@ -8,9 +8,10 @@ use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use stream::{
-    Blob, BoardKeys, EventTime, Fault, Generation, Key, KindIndex, Sequence, Vocabulary, Window, WindowId, WindowKind,
-    WindowState, Windows, Zone,
+    Blob, BoardKeys, EventTime, Fault, Generation, Key, KindIndex, ManualClock, Sequence, Vocabulary, Window, WindowId,
+    WindowKind, WindowState, Windows, Zone,
 };
 
 /// What a fake does when asked.
@@ -32,9 +33,11 @@ async fn moody<T>(mood: Mood, answer: T) -> Result<T, Fault> {
 
 #[derive(Default)]
 pub(crate) struct FakeBoards {
-    pub(crate) mood: Mood,
+    pub(crate) mood: Mutex<Mood>,
     pub(crate) content: Mutex<HashMap<String, String>>,
     pub(crate) asked: AtomicUsize,
+    pub(crate) put_back: Mutex<Vec<(String, Option<Duration>)>>,
+    pub(crate) read_only: bool,
 }
 
 impl Boards for FakeBoards {
@@ -44,18 +47,32 @@ impl Boards for FakeBoards {
 
     fn get<'a>(&'a self, key: &'a str) -> Reading<'a, Option<Bytes>> {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        Box::pin(moody(self.mood, self.content.lock().unwrap().get(key).cloned().map(Bytes::from)))
+        let mood = *self.mood.lock().unwrap();
+        Box::pin(moody(mood, self.content.lock().unwrap().get(key).cloned().map(Bytes::from)))
     }
 
     fn pointer<'a>(&'a self, key: &'a str) -> Reading<'a, Option<String>> {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        Box::pin(moody(self.mood, self.content.lock().unwrap().get(key).cloned()))
+        let mood = *self.mood.lock().unwrap();
+        Box::pin(moody(mood, self.content.lock().unwrap().get(key).cloned()))
+    }
+
+    fn put_back<'a>(&'a self, key: &'a str, blob: &'a str, time_to_live: Option<Duration>) -> Reading<'a, bool> {
+        self.put_back.lock().unwrap().push((key.to_owned(), time_to_live));
+        if self.read_only {
+            return Box::pin(moody(Mood::Fails, false));
+        }
+        let mut content = self.content.lock().unwrap();
+        let is_new = !content.contains_key(key);
+        content.entry(key.to_owned()).or_insert_with(|| blob.to_owned());
+        Box::pin(moody(*self.mood.lock().unwrap(), is_new))
     }
 }
 
 #[derive(Default)]
 pub(crate) struct FakeTables {
-    pub(crate) mood: Mood,
+    pub(crate) mood: Mutex<Mood>,
+    pub(crate) asked: AtomicUsize,
     pub(crate) lists: HashMap<WindowId, Listing>,
     pub(crate) newest: Option<WindowId>,
     pub(crate) newest_closed: Option<WindowId>,
@@ -67,16 +84,23 @@ impl Tables for FakeTables {
     }
 
     fn top_k(&self, window: WindowId, k: u32) -> Reading<'_, Option<Listing>> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         let mut list = self.lists.get(&window).cloned();
         if let Some(list) = &mut list {
             list.items.truncate(k as usize);
         }
-        Box::pin(moody(self.mood, list))
+        let mood = *self.mood.lock().unwrap();
+        Box::pin(async move {
+            // As a query on its way: whoever else asks meanwhile can join.
+            tokio::task::yield_now().await;
+            moody(mood, list).await
+        })
     }
 
     fn newest(&self, kind: KindIndex, closed: bool) -> Reading<'_, Option<EventTime>> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         let newest = if closed { self.newest_closed } else { self.newest };
-        Box::pin(moody(self.mood, newest.filter(|id| id.kind == kind).map(|id| id.start)))
+        Box::pin(moody(*self.mood.lock().unwrap(), newest.filter(|id| id.kind == kind).map(|id| id.start)))
     }
 }
 
@@ -85,6 +109,8 @@ pub(crate) fn settings() -> ReaderSettings {
     ReaderSettings {
         job: "song-plays".into(),
         words: Vocabulary::new("play", "plays", "song", "songs"),
+        retention: vec![None, Some(Duration::from_secs(3600)), None, None],
+        clock: Arc::new(ManualClock::at(stream::WallTime(1_760_882_700_000))),
         windows: Windows::new(kinds, Zone::named("Europe/Zurich").unwrap()).unwrap(),
         prefix: "topk".into(),
         k: 1000,
@@ -152,6 +178,8 @@ impl FakeBoards {
 pub(crate) struct Opened {
     app: axum::Router,
     pub(crate) boards: Option<Arc<FakeBoards>>,
+    pub(crate) tables: Option<Arc<FakeTables>>,
+    pub(crate) clock: Arc<ManualClock>,
 }
 
 /// What came back.
@@ -173,17 +201,19 @@ impl Answered {
 }
 
 pub(crate) fn open(boards: Option<FakeBoards>, tables: Option<FakeTables>) -> Opened {
-    let boards = boards.map(Arc::new);
+    let (boards, tables) = (boards.map(Arc::new), tables.map(Arc::new));
     let stores = Stores {
         boards: boards.clone().map(|boards| boards as Arc<dyn Boards>),
-        tables: tables.map(|tables| Arc::new(tables) as Arc<dyn Tables>),
+        tables: tables.clone().map(|tables| tables as Arc<dyn Tables>),
     };
-    Opened { boards, ..over(stores) }
+    Opened { boards, tables, ..over(stores) }
 }
 
 /// A router over any stores.
 pub(crate) fn over(stores: Stores) -> Opened {
-    Opened { app: crate::router(settings(), stores), boards: None }
+    let clock = Arc::new(ManualClock::at(stream::WallTime(1_760_882_700_000)));
+    let settings = ReaderSettings { clock: clock.clone(), ..settings() };
+    Opened { app: crate::router(settings, stores), boards: None, tables: None, clock }
 }
 
 impl Opened {

@@ -1,42 +1,58 @@
 //! Finding a list: which window is meant, and which store has it.
 //!
-//! Boards are asked first. What they do not have, or cannot say, the tables are asked for. A window of which neither
-//! knows anything has an empty list without a state; only if no store could be asked is there no answer. A store that
-//! failed once is not asked again for the same answer, so that a dead store costs one deadline.
+//! Boards are asked first. What they do not have, or cannot say, the tables are asked for: once for all who want it at
+//! the same time, and not again for a moment. A window of which neither knows anything has an empty list without a state.
+//! If no store can be asked, the last good answer is given with its age; only where there is none there is no answer.
 
+use crate::flights::Flights;
+use crate::line::Line;
 use crate::parameters::{At, ListQuery};
 use crate::problem::Problem;
+use crate::put_back;
 use crate::settings::{Limits, ReaderSettings};
-use crate::stores::{Boards, Listing, Reading, Stores, Tables};
+use crate::shelf::{Shelf, Shelved};
+use crate::stores::{Boards, Listing, Stores, Tables};
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, Either, join, select};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use stream::{
-    Blob, BoardKeys, EventTime, Fault, Key, KindIndex, Span, Vocabulary, Window, WindowId, WindowState, Windows,
-};
+use stream::{Blob, BoardKeys, Clock, EventTime, Fault, Span, Vocabulary, Window, WindowId, Windows};
+
+mod pointers;
 
 /// A list as found.
-#[derive(Debug)]
 pub(crate) struct Found {
     /// None: the kind has no window with events yet.
     pub(crate) window: Option<Window>,
-    pub(crate) listing: Listing,
-    /// Ranks in the previous window's board.
-    pub(crate) previous: HashMap<Key, u32>,
-    /// Which store gave the list, or said that there is none.
-    pub(crate) source: &'static str,
+    pub(crate) list: Arc<Shelved>,
+    /// The previous window's board.
+    pub(crate) previous: Option<Arc<Shelved>>,
+    /// How old it is, if no store could be asked.
+    pub(crate) age: Option<Duration>,
 }
 
 /// Finds lists in the stores.
-#[derive(Debug)]
-pub(crate) struct Lists {
+pub(crate) struct Lists(Arc<Shared>);
+
+/// What flights need too.
+struct Shared {
     stores: Stores,
+    boards_line: Line,
+    tables_line: Line,
     windows: Windows,
     keys: BoardKeys,
     words: Vocabulary,
+    job: String,
+    k: u32,
+    retention: Vec<Option<Duration>>,
     limits: Limits,
-    boards_answer: AtomicBool,
-    tables_answer: AtomicBool,
+    clock: Arc<dyn Clock>,
+    shelf: Shelf,
+    listings: Flights<WindowId, Option<Arc<Shelved>>>,
+    pointers: Mutex<HashMap<pointers::Which, pointers::Pointed>>,
+    newest: Flights<pointers::Which, Option<pointers::Pointed>>,
 }
 
 /// What one store said.
@@ -48,86 +64,208 @@ enum Said<T> {
     Unknown,
 }
 
-/// What one answer knows of the stores.
-struct Asking<'a> {
-    lists: &'a Lists,
-    boards: Option<&'a dyn Boards>,
-    tables: Option<&'a dyn Tables>,
-    /// The store that spoke last.
-    source: Option<&'static str>,
+impl<T> From<Option<Option<T>>> for Said<T> {
+    fn from(answer: Option<Option<T>>) -> Self {
+        match answer {
+            None => Said::Unknown,
+            Some(None) => Said::Nothing,
+            Some(Some(answer)) => Said::Here(answer),
+        }
+    }
 }
 
 impl Lists {
     pub(crate) fn new(settings: &ReaderSettings, stores: Stores) -> Self {
-        Lists {
+        let (limits, clock) = (settings.limits, settings.clock.clone());
+        let boards = stores.boards.as_ref().map_or("none", |boards| boards.name());
+        let tables = stores.tables.as_ref().map_or("none", |tables| tables.name());
+        Lists(Arc::new(Shared {
+            boards_line: Line::new(boards, limits.boards, clock.clone()),
+            tables_line: Line::new(tables, limits.tables, clock.clone()),
             stores,
             windows: settings.windows.clone(),
             keys: BoardKeys::new(&settings.prefix, settings.windows.clone()),
             words: settings.words.clone(),
-            limits: settings.limits,
-            boards_answer: AtomicBool::new(true),
-            tables_answer: AtomicBool::new(true),
+            job: settings.job.clone(),
+            k: settings.k,
+            retention: settings.retention.clone(),
+            limits,
+            clock,
+            shelf: Shelf::new(limits.shelf_bytes, limits.shelf_windows),
+            listings: Flights::default(),
+            pointers: Mutex::default(),
+            newest: Flights::default(),
+        }))
+    }
+
+    /// The list asked for. The previous window's board is looked up only if its ranks will be shown.
+    pub(crate) async fn find(&self, query: ListQuery, with_previous: bool) -> Result<Found, Problem> {
+        let shared = &self.0;
+        let (window, pointer_age, source) = match query.at {
+            At::Instant(at) => (Some(shared.windows.window(query.kind, at)), None, ""),
+            At::Current | At::Closed => {
+                let (pointed, age) = shared.pointed((query.kind, query.at == At::Closed)).await?;
+                (pointed.window, age, pointed.source)
+            }
+        };
+        let Some(window) = window else {
+            if query.at == At::Closed {
+                let kind = shared.windows.kind(query.kind);
+                return Err(Problem::nothing_closed(&kind.name, kind.span == Span::AllTime));
+            }
+            let list = Arc::new(Shelved::from_tables(source, None, shared.clock.monotonic()));
+            return Ok(Found { window: None, list, previous: None, age: pointer_age });
+        };
+        let before = (with_previous && window.start != EventTime::MIN)
+            .then(|| shared.windows.window(window.kind, EventTime::from_millis(window.start.millis() - 1)));
+        let previous = async {
+            match before {
+                Some(before) => shared.previous(before).await,
+                None => None,
+            }
+        };
+        let (found, previous) = join(shared.list(window, query.k), previous).await;
+        let (list, age) = found?;
+        Ok(Found { window: Some(window), list, previous, age: age.max(pointer_age) })
+    }
+
+    /// Whether each store answers, by name; if not `all`, one that does is enough.
+    pub(crate) async fn health(&self, all: bool) -> Vec<(&'static str, bool)> {
+        let (boards, tables) = (pin!(self.0.boards_answer()), pin!(self.0.tables_answer()));
+        let enough = |answer: &Option<(&str, bool)>| !all && answer.is_some_and(|(_, answers)| answers);
+        let (boards, tables) = match select(boards, tables).await {
+            Either::Left((boards, _)) if enough(&boards) => (boards, None),
+            Either::Right((tables, _)) if enough(&tables) => (None, tables),
+            Either::Left((boards, tables)) => (boards, tables.await),
+            Either::Right((tables, boards)) => (boards.await, tables),
+        };
+        boards.into_iter().chain(tables).collect()
+    }
+}
+
+impl Shared {
+    async fn boards_answer(&self) -> Option<(&'static str, bool)> {
+        let (boards, pointer) = (self.stores.boards.as_deref()?, self.keys.current(0));
+        let answer = self.boards_line.probe(|| boards.pointer(&pointer)).await;
+        Some((boards.name(), answer.is_some()))
+    }
+
+    async fn tables_answer(&self) -> Option<(&'static str, bool)> {
+        let tables = self.stores.tables.as_deref()?;
+        let answer = self.tables_line.probe(|| tables.newest(0, false)).await;
+        Some((tables.name(), answer.is_some()))
+    }
+
+    /// A board of a window, as the boards say.
+    async fn board(&self, boards: &dyn Boards, window: Window) -> Said<Arc<Shelved>> {
+        let key = self.keys.blob(window.id());
+        match self.boards_line.ask(|| boards.get(&key)).await.into() {
+            Said::Here(bytes) => self.read(boards.name(), window, bytes).map_or(Said::Nothing, Said::Here),
+            Said::Nothing => Said::Nothing,
+            Said::Unknown => Said::Unknown,
         }
     }
 
-    /// The list asked for. Ranks in the previous window are looked up only if they will be shown.
-    pub(crate) async fn find(&self, query: ListQuery, with_previous: bool) -> Result<Found, Problem> {
-        let mut asking = Asking {
-            lists: self,
-            boards: self.stores.boards.as_deref(),
-            tables: self.stores.tables.as_deref(),
-            source: None,
-        };
-        let window = match query.at {
-            At::Instant(at) => Some(self.windows.window(query.kind, at)),
-            At::Current => asking.newest(query.kind, false).await?,
-            At::Closed => Some(asking.newest(query.kind, true).await?.ok_or_else(|| {
-                let kind = self.windows.kind(query.kind);
-                Problem::nothing_closed(&kind.name, kind.span == Span::AllTime)
-            })?),
-        };
-        let (listing, previous) = match window {
-            None => (None, HashMap::new()),
-            Some(window) => asking.list(window, query.k, with_previous).await?,
-        };
-        Ok(Found {
-            window,
-            listing: listing.unwrap_or_else(nothing),
-            previous,
-            source: asking.source.expect("a list is found only after a store has spoken"),
-        })
+    /// A window's list for K, and its age if no store could be asked.
+    async fn list(self: &Arc<Self>, window: Window, k: u32) -> Result<(Arc<Shelved>, Option<Duration>), Problem> {
+        let mut said = Said::Unknown;
+        if let Some(boards) = self.stores.boards.as_deref() {
+            said = self.board(boards, window).await;
+        }
+        match said {
+            Said::Here(list) if holds(&list, k) => return Ok((list, None)),
+            // Written with a smaller K.
+            Said::Here(_) => said = Said::Nothing,
+            _ => {}
+        }
+        let is_missing = matches!(said, Said::Nothing);
+        let now = self.clock.monotonic();
+        if let Some(tables) = self.stores.tables.clone() {
+            if let Some(list) = self.remembered_miss(window.id(), now) {
+                return Ok((list, None));
+            }
+            let shared = self.clone();
+            let ask = || -> BoxFuture<'static, _> {
+                Box::pin(async move { shared.ask_tables(&*tables, window, is_missing).await })
+            };
+            if let Some(list) = self.listings.join(window.id(), ask).await.flatten() {
+                return Ok((list, None));
+            }
+        } else if is_missing {
+            let name = self.stores.boards.as_deref().map_or("none", Boards::name);
+            return Ok((Arc::new(Shelved::from_tables(name, None, now)), None));
+        }
+        let last = self.shelf.get(window.id()).filter(|list| holds(list, k) && list.listing.is_some());
+        let last = last.map(|list| (list.age(now), list)).filter(|(age, _)| *age <= self.limits.last_good);
+        last.map(|(age, list)| (list, Some(age))).ok_or_else(away)
     }
 
-    /// Whether each store answers, by name.
-    pub(crate) async fn health(&self) -> Vec<(&'static str, bool)> {
-        let pointer = self.keys.current(0);
-        let boards = async {
-            let boards = self.stores.boards.as_deref()?;
-            let answer = self.ask_boards(boards, boards.pointer(&pointer)).await;
-            Some((boards.name(), answer.is_some()))
+    /// What the tables said of it a moment ago.
+    fn remembered_miss(&self, window: WindowId, now: Duration) -> Option<Arc<Shelved>> {
+        let list = self.shelf.get(window).filter(|list| list.is_from_tables())?;
+        (list.age(now) < self.limits.misses).then_some(list)
+    }
+
+    /// The tables' list, always for the greatest K: then it serves every K, and can be put back.
+    async fn ask_tables(&self, tables: &dyn Tables, window: Window, is_missing: bool) -> Option<Arc<Shelved>> {
+        let id = window.id();
+        // It may have come while this one was on its way here.
+        if let Some(list) = self.remembered_miss(id, self.clock.monotonic()) {
+            return Some(list);
+        }
+        let mut listing = self.tables_line.ask(|| tables.top_k(id, self.k)).await?;
+        if let Some(listing) = &mut listing {
+            listing.items.truncate(self.k as usize);
+        }
+        if let (true, Some(listing), Some(boards)) = (is_missing, &listing, self.stores.boards.as_deref()) {
+            self.put_back(boards, window, listing).await;
+        }
+        let list = Arc::new(Shelved::from_tables(tables.name(), listing, self.clock.monotonic()));
+        self.shelf.put(id, list.clone());
+        Some(list)
+    }
+
+    /// A final list that the boards lack goes back to them. Whatever comes of it, the list is answered.
+    async fn put_back(&self, boards: &dyn Boards, window: Window, listing: &Listing) {
+        let Some(blob) = put_back::blob(listing, window, &self.windows, &self.job, self.k, self.clock.now()) else {
+            return;
         };
-        let tables = async {
-            let tables = self.stores.tables.as_deref()?;
-            let answer = self.ask_tables(tables, tables.newest(0, false)).await;
-            Some((tables.name(), answer.is_some()))
-        };
-        let (boards, tables) = futures_util::future::join(boards, tables).await;
-        boards.into_iter().chain(tables).collect()
+        let (key, blob) = (self.keys.blob(window.id()), blob.encode(&self.words));
+        let time_to_live = self.retention[usize::from(window.kind)];
+        let putting = boards.put_back(&key, &blob, time_to_live);
+        match crate::line::within(self.limits.boards, boards.name(), putting).await {
+            Ok(true) => metrics::counter!("topk_reader_boards_put_back_total").increment(1),
+            Ok(false) => {}
+            Err(fault) => {
+                tracing::debug!(board = key, "cannot put a board back: {fault}");
+                metrics::counter!("topk_reader_boards_not_put_back_total").increment(1);
+            }
+        }
     }
 
-    async fn ask_boards<T>(&self, boards: &dyn Boards, reading: Reading<'_, T>) -> Option<T> {
-        let answer = within(self.limits.boards, boards.name(), reading).await;
-        note(&self.boards_answer, boards.name(), answer)
+    /// The previous window's board; what is remembered of it while the boards cannot be asked.
+    async fn previous(&self, window: Window) -> Option<Arc<Shelved>> {
+        match self.board(self.stores.boards.as_deref()?, window).await {
+            Said::Here(list) => Some(list),
+            Said::Nothing => None,
+            Said::Unknown => {
+                let now = self.clock.monotonic();
+                self.shelf
+                    .get(window.id())
+                    .filter(|list| !list.is_from_tables() && list.age(now) <= self.limits.last_good)
+            }
+        }
     }
 
-    async fn ask_tables<T>(&self, tables: &dyn Tables, reading: Reading<'_, T>) -> Option<T> {
-        let answer = within(self.limits.tables, tables.name(), reading).await;
-        note(&self.tables_answer, tables.name(), answer)
-    }
-
-    /// A board, if its bytes are what its name says. A board that cannot be read counts as absent: the tables have it.
-    fn decode(&self, window: Window, bytes: &[u8]) -> Option<Blob> {
-        let blob = Blob::decode(bytes, &self.words).and_then(|blob| {
+    /// A board's list, if its bytes are what its name says; the remembered one if they are the same. A board that cannot
+    /// be read counts as absent: the tables have it.
+    fn read(&self, source: &'static str, window: Window, bytes: Bytes) -> Option<Arc<Shelved>> {
+        let now = self.clock.monotonic();
+        if let Some(list) = self.shelf.get(window.id()).filter(|list| list.is_of(&bytes)) {
+            list.confirm(now);
+            return Some(list);
+        }
+        let blob = Blob::decode(&bytes, &self.words).and_then(|blob| {
             let start = (window.start != EventTime::MIN).then_some(window.start);
             if blob.window == self.windows.kind(window.kind).name && blob.window_start == start {
                 return Ok(blob);
@@ -136,7 +274,11 @@ impl Lists {
             Err(Fault::failed("cannot read a board", why, "look who else writes under this prefix"))
         });
         match blob {
-            Ok(blob) => Some(blob),
+            Ok(blob) => {
+                let list = Arc::new(Shelved::from_board(source, listing(blob), bytes, now));
+                self.shelf.put(window.id(), list.clone());
+                Some(list)
+            }
             Err(fault) => {
                 tracing::debug!(board = self.keys.blob(window.id()), "{fault}");
                 metrics::counter!("topk_reader_unreadable_boards_total").increment(1);
@@ -144,144 +286,16 @@ impl Lists {
             }
         }
     }
-
-    /// The window that a pointer's content names; none if it names none. Names of boards are made from the window,
-    /// never from this text.
-    fn pointed(&self, kind: KindIndex, start: &str) -> Option<Window> {
-        let at = match self.windows.kind(kind).span {
-            Span::AllTime => EventTime::MIN,
-            Span::Minutes(_) => {
-                let at: jiff::Timestamp = format!("{start}:00Z").parse().ok()?;
-                EventTime::from_millis(at.as_millisecond())
-            }
-            Span::Day => self.windows.zone().start_of(start.parse().ok()?),
-            Span::Month => self.windows.zone().start_of(format!("{start}-01").parse().ok()?),
-        };
-        let id = WindowId { kind, start: at };
-        (self.keys.start(id) == start).then(|| self.windows.find(id)).filter(|window| window.start == at)
-    }
 }
 
-impl<'a> Asking<'a> {
-    /// The newest window of a kind, or the newest that has closed.
-    async fn newest(&mut self, kind: KindIndex, closed: bool) -> Result<Option<Window>, Problem> {
-        let lists = self.lists;
-        let key = if closed { lists.keys.closed(kind) } else { lists.keys.current(kind) };
-        let mut said = Said::Unknown;
-        if let Some(boards) = self.boards {
-            said = self.heard_boards(lists.ask_boards(boards, boards.pointer(&key)).await);
-        }
-        if let Said::Here(start) = &said {
-            if let Some(window) = lists.pointed(kind, start) {
-                return Ok(Some(window));
-            }
-            tracing::debug!(pointer = key, "the pointer names no window");
-            said = Said::Nothing;
-        }
-        if let Some(tables) = self.tables {
-            match self.heard_tables(lists.ask_tables(tables, tables.newest(kind, closed)).await) {
-                Said::Here(start) => return Ok(Some(lists.windows.find(WindowId { kind, start }))),
-                Said::Nothing => return Ok(None),
-                Said::Unknown => return Err(away()),
-            }
-        }
-        match said {
-            Said::Nothing => Ok(None),
-            _ => Err(away()),
-        }
-    }
-
-    /// A window's list, and the ranks of the window before it.
-    async fn list(
-        &mut self,
-        window: Window,
-        k: u32,
-        with_previous: bool,
-    ) -> Result<(Option<Listing>, HashMap<Key, u32>), Problem> {
-        let lists = self.lists;
-        let key = lists.keys.blob(window.id());
-        let before = (with_previous && window.start != EventTime::MIN).then(|| {
-            let at = EventTime::from_millis(window.start.millis() - 1);
-            lists.windows.window(window.kind, at)
-        });
-        let before_key = before.map(|before| lists.keys.blob(before.id()));
-        let mut said = Said::Unknown;
-        let mut previous = HashMap::new();
-        if let Some(boards) = self.boards {
-            let this = lists.ask_boards(boards, boards.get(&key));
-            let that = async {
-                match &before_key {
-                    Some(key) => lists.ask_boards(boards, boards.get(key)).await.flatten(),
-                    None => None,
-                }
-            };
-            let (this, that) = futures_util::future::join(this, that).await;
-            said = self.heard_boards(this);
-            if let Some(blob) = that.zip(before).and_then(|(bytes, before)| lists.decode(before, &bytes)) {
-                previous = blob.items.into_iter().map(|(key, _)| key).zip(1..).collect();
-            }
-        }
-        if let Said::Here(bytes) = &said {
-            match lists.decode(window, bytes).filter(|blob| holds(blob, k)) {
-                Some(blob) => return Ok((Some(listing(blob, k)), previous)),
-                None => said = Said::Nothing,
-            }
-        }
-        if let Some(tables) = self.tables {
-            match self.heard_tables(lists.ask_tables(tables, tables.top_k(window.id(), k)).await) {
-                Said::Here(mut listing) => {
-                    listing.items.truncate(k as usize);
-                    return Ok((Some(listing), previous));
-                }
-                Said::Nothing => return Ok((None, previous)),
-                Said::Unknown => return Err(away()),
-            }
-        }
-        match said {
-            Said::Nothing => Ok((None, previous)),
-            _ => Err(away()),
-        }
-    }
-
-    fn heard_boards<T>(&mut self, answer: Option<Option<T>>) -> Said<T> {
-        let name = self.boards.map(Boards::name);
-        if answer.is_none() {
-            self.boards = None;
-        }
-        self.heard(name, answer)
-    }
-
-    fn heard_tables<T>(&mut self, answer: Option<Option<T>>) -> Said<T> {
-        let name = self.tables.map(Tables::name);
-        if answer.is_none() {
-            self.tables = None;
-        }
-        self.heard(name, answer)
-    }
-
-    fn heard<T>(&mut self, name: Option<&'static str>, answer: Option<Option<T>>) -> Said<T> {
-        match answer {
-            None => Said::Unknown,
-            Some(None) => {
-                self.source = name;
-                Said::Nothing
-            }
-            Some(Some(answer)) => {
-                self.source = name;
-                Said::Here(answer)
-            }
-        }
-    }
+/// Whether a list answers for K: a board may have been written with a smaller one. That nothing is known does.
+fn holds(list: &Shelved, k: u32) -> bool {
+    list.listing
+        .as_ref()
+        .is_none_or(|listing| listing.items.len() >= k as usize || listing.items.len() as u64 >= listing.total_keys)
 }
 
-/// Whether a board answers for K: it may have been written with a smaller one.
-fn holds(blob: &Blob, k: u32) -> bool {
-    blob.items.len() >= k as usize || blob.items.len() as u64 >= blob.total_keys
-}
-
-fn listing(blob: Blob, k: u32) -> Listing {
-    let mut items = blob.items;
-    items.truncate(k as usize);
+fn listing(blob: Blob) -> Listing {
     Listing {
         state: Some(blob.state),
         as_of: blob.as_of,
@@ -289,49 +303,10 @@ fn listing(blob: Blob, k: u32) -> Listing {
         generation: Some(blob.generation),
         total_events: blob.total_events,
         total_keys: blob.total_keys,
-        items,
-    }
-}
-
-/// The list of a window of which no store knows anything. It has no state: it may be open, long over, or to come.
-fn nothing() -> Listing {
-    Listing {
-        state: None::<WindowState>,
-        as_of: None,
-        epoch: None,
-        generation: None,
-        total_events: 0,
-        total_keys: 0,
-        items: Vec::new(),
+        items: blob.items,
     }
 }
 
 fn away() -> Problem {
-    Problem::stores_away("neither the boards nor the tables answer")
-}
-
-async fn within<T>(deadline: Duration, name: &str, reading: Reading<'_, T>) -> Result<T, Fault> {
-    tokio::time::timeout(deadline, reading).await.unwrap_or_else(|_| {
-        let why = format!("no answer within {deadline:?}");
-        Err(Fault::transient(format!("cannot read from {name}"), why, "look whether it runs and has room"))
-    })
-}
-
-/// Says once when a store stops answering and once when it is back; the metric has every failure.
-fn note<T>(answers: &AtomicBool, name: &'static str, answer: Result<T, Fault>) -> Option<T> {
-    match answer {
-        Ok(answer) => {
-            if !answers.swap(true, Ordering::Relaxed) {
-                tracing::info!("{name} answers again");
-            }
-            Some(answer)
-        }
-        Err(fault) => {
-            metrics::counter!("topk_reader_store_failures_total", "store" => name).increment(1);
-            if answers.swap(false, Ordering::Relaxed) {
-                tracing::warn!("{fault}");
-            }
-            None
-        }
-    }
+    Problem::stores_away("neither the boards nor the tables answer, and there is no earlier answer to give instead")
 }

@@ -34,7 +34,12 @@ fn operation(route: &Route, rules: &Rules, names: &Names) -> Value {
     let wrong = json!({"$ref": "#/components/schemas/Problem"});
     match route.endpoint {
         Endpoint::List(shape) => {
-            answer("200", "The list; empty where nothing was counted", "application/json", list(shape, names));
+            answer(
+                "200",
+                "The list; empty where nothing was counted. With Age and Warning if no store answers and this is the last good one",
+                "application/json",
+                list(shape, names),
+            );
             answer("404", "The window is not configured, or none has closed yet", PROBLEM, wrong.clone());
             answer("503", "No store of lists answers", PROBLEM, wrong.clone());
         }

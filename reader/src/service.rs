@@ -1,6 +1,6 @@
 //! From a request to an answer: which route, which parameters, what the stores say. Everything but the socket.
 
-use crate::answer::{Answer, Names};
+use crate::answer::{self, Names, Rendered};
 use crate::lists::Lists;
 use crate::page::Page;
 use crate::parameters::{self, Rules};
@@ -88,14 +88,21 @@ impl Service {
             Endpoint::List(shape) => {
                 let query = self.rules.list(route.parameters, query)?;
                 let found = self.lists.find(query, shape == crate::routes::Shape::Full).await?;
-                metrics::counter!("topk_reader_lists_total", "source" => found.source).increment(1);
+                metrics::counter!("topk_reader_lists_total", "source" => found.list.source).increment(1);
+                if found.age.is_some() {
+                    metrics::counter!("topk_reader_last_good_total").increment(1);
+                }
                 let window = &self.rules.windows.kind(query.kind).name;
-                Ok(Answer::of(&self.names, shape, query, window, &found).response(&request.headers))
+                let wanted = (shape, query.k, found.previous.as_ref().map(|previous| previous.identity()));
+                let render = || Rendered::of(&self.names, shape, query, window, &found);
+                let rendered = found.list.rendered(wanted, render);
+                let state = found.list.listing.as_ref().and_then(|listing| listing.state);
+                Ok(answer::response(rendered, query.at, state, found.age, &request.headers))
             }
             Endpoint::Live => Ok(health::live(parameters::verbose(route.parameters, query)?)),
             Endpoint::Ready => {
                 let verbose = parameters::verbose(route.parameters, query)?;
-                Ok(health::ready(&self.lists.health().await, verbose))
+                Ok(health::ready(&self.lists.health(verbose).await, verbose))
             }
             Endpoint::Page => parameters::none(query).map(|()| self.page.response()),
             Endpoint::Metrics => parameters::none(query).map(|()| health::metrics((self.settings.render_metrics)())),

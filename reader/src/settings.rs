@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use stream::{Vocabulary, Windows};
+use stream::{Clock, Vocabulary, Windows};
 
 /// Renders the process's metrics as Prometheus text.
 pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
@@ -21,6 +21,10 @@ pub struct ReaderSettings {
     pub prefix: String,
     /// `topk.k`: the greatest K that may be asked for.
     pub k: u32,
+    /// By kind: how long a final board lives that is put back; none keeps it for ever.
+    pub retention: Vec<Option<Duration>>,
+    /// Tells how old what is remembered is.
+    pub clock: Arc<dyn Clock>,
     /// Version of the program, for `/openapi.json`.
     pub version: String,
     /// Text behind `/metrics`.
@@ -58,6 +62,14 @@ pub struct Limits {
     pub boards: Duration,
     /// How long one question to the tables may take.
     pub tables: Duration,
+    /// How long what the boards do not have is not asked of the tables again.
+    pub misses: Duration,
+    /// How old a list may be that is shown because no store answers.
+    pub last_good: Duration,
+    /// Bytes of lists remembered, about and at most.
+    pub shelf_bytes: usize,
+    /// Windows remembered, with a list or without one.
+    pub shelf_windows: usize,
     /// How long open requests may go on after the shutdown began.
     pub drain: Duration,
 }
@@ -72,6 +84,10 @@ impl Default for Limits {
             answer: Duration::from_secs(5),
             boards: Duration::from_secs(1),
             tables: Duration::from_secs(2),
+            misses: Duration::from_secs(1),
+            last_good: Duration::from_secs(3600),
+            shelf_bytes: 64 << 20,
+            shelf_windows: 4096,
             drain: Duration::from_secs(5),
         }
     }

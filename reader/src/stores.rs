@@ -5,6 +5,7 @@ use futures_util::future::BoxFuture;
 use sinks::{BoardReadings, TableReadings};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use stream::{EventTime, Fault, Generation, Key, KindIndex, Sequence, WindowId, WindowState};
 
 /// An answer of a store that is still on its way.
@@ -20,6 +21,11 @@ pub trait Boards: Send + Sync {
 
     /// The content of a pointer: the `{start}` of a window.
     fn pointer<'a>(&'a self, key: &'a str) -> Reading<'a, Option<String>>;
+
+    /// Store the final board `blob` if there is none under the key, and say whether. By default nothing is taken back.
+    fn put_back<'a>(&'a self, _key: &'a str, _blob: &'a str, _time_to_live: Option<Duration>) -> Reading<'a, bool> {
+        Box::pin(async { Ok(false) })
+    }
 }
 
 /// The SQL tables: Postgres or SQLite.
@@ -87,6 +93,10 @@ impl Boards for BoardReadings {
     fn pointer<'a>(&'a self, key: &'a str) -> Reading<'a, Option<String>> {
         Box::pin(BoardReadings::pointer(self, key))
     }
+
+    fn put_back<'a>(&'a self, key: &'a str, blob: &'a str, time_to_live: Option<Duration>) -> Reading<'a, bool> {
+        Box::pin(BoardReadings::put_back(self, key, blob, time_to_live))
+    }
 }
 
 impl Tables for TableReadings {
@@ -123,7 +133,6 @@ mod tests {
     use crate::fakes::{ask, instant, over, settings, window};
     use sinks::{BoardFollower, BoardSettings, MemoryBoard, SqliteReadings, SqliteTables, TablesSettings};
     use std::collections::BTreeMap;
-    use std::time::Duration;
     use stream::{
         Claim, Clock, Commit, Follower, KeyArena, ManualClock, Pointers, Ranking, RecordHash, RowBlock, Step, WallTime,
         Window, WindowStatus, WindowTotals,
@@ -133,13 +142,14 @@ mod tests {
         let settings = settings();
         BoardSettings {
             job: settings.job,
-            url: String::new(),
+            redis: sinks::RedisAddress::default(),
             prefix: settings.prefix,
             words: settings.words,
             retention: vec![None; settings.windows.len()],
             windows: settings.windows,
             k: settings.k,
             publish_every: Duration::ZERO,
+            tables_beside: true,
         }
     }
 
@@ -217,6 +227,7 @@ mod tests {
             pointers: pointers.collect(),
             dead_letters: Vec::new(),
             lost: None,
+            behind: BTreeMap::new(),
         }
     }
 
@@ -246,6 +257,8 @@ mod tests {
         .unwrap();
 
         let boards: Arc<dyn Boards> = Arc::new(BoardReadings::Memory(board));
+        // That there was nothing is remembered for a second.
+        from_tables.clock.advance(std::time::Duration::from_secs(1));
         let from_boards = over(Stores { boards: Some(boards), tables: Some(readings) });
         for path in
             ["/v1/top?window=hour", "/v1/top?window=hour&at=closed&k=1", "/v1/top?window=hour&at=2025-10-19T13:59:59Z"]

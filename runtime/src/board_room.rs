@@ -40,6 +40,8 @@ pub struct ChangedWindows {
     pub rankings: BTreeSet<WindowId>,
     /// Some window closed.
     pub closed: bool,
+    /// Rankings that leave memory with this epoch: their last state, for whoever has not shown it yet.
+    pub left: Vec<Arc<Ranking>>,
 }
 
 /// See the module.
@@ -95,6 +97,7 @@ impl BoardRoom {
             statuses: self.totals.keys().copied().collect(),
             rankings: self.rankings.keys().copied().collect(),
             closed: true,
+            left: Vec::new(),
         }
     }
 
@@ -126,7 +129,7 @@ impl BoardRoom {
         }
         self.rank(changes.ranked, &mut changed);
         self.age(&mut changed);
-        self.forget();
+        changed.left = self.forget();
         changed
     }
 
@@ -187,14 +190,15 @@ impl BoardRoom {
     }
 
     /// Windows that have left the workers need no ranking; windows without one that are beyond retention no totals.
-    fn forget(&mut self) {
-        let BoardRoom { rules, evicted, rankings, .. } = self;
-        if let Some(evicted) = evicted {
-            let stays = |id: &WindowId| {
-                rules.windows.find(*id).state(Some(*evicted), rules.allowed_lateness) != WindowState::Final
-            };
-            rankings.retain(|id, _| stays(id));
-        }
+    /// The rankings that went.
+    fn forget(&mut self) -> Vec<Arc<Ranking>> {
+        let has_left = |id: &WindowId| {
+            self.evicted.is_some()
+                && self.rules.windows.find(*id).state(self.evicted, self.rules.allowed_lateness) == WindowState::Final
+        };
+        let gone: BTreeSet<WindowId> = self.rankings.keys().copied().filter(has_left).collect();
+        let left = self.rankings(&gone);
+        self.rankings.retain(|id, _| !gone.contains(id));
         for kind in 0..self.rules.windows.len() as KindIndex {
             let first = WindowId { kind, start: EventTime::MIN };
             let expired = |id: &WindowId| id.kind == kind && self.is_expired(&self.rules.windows.find(*id));
@@ -211,6 +215,7 @@ impl BoardRoom {
                 self.unfinished.remove(&id);
             }
         }
+        left
     }
 
     fn is_expired(&self, window: &Window) -> bool {

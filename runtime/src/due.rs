@@ -4,15 +4,24 @@ use crate::backlog::bytes_of;
 use crate::board_room::{BoardRoom, ChangedWindows};
 use crate::follower_thread::FollowerLine;
 use crate::journal::{Lease, Rereader};
+use crate::lag::Lag;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use stream::{Commit, DeadLetter, Epoch, EventTime, Lost, RowBlock, Sequence, Step, Wants};
+use stream::{Commit, DeadLetter, Epoch, EventTime, Lost, Ranking, RowBlock, Sequence, Step, Wants, WindowId};
+
+/// Entries of rankings kept for a follower that is away, some 64 bytes each: five hundred windows of a thousand keys.
+const OWED_ENTRIES: usize = 500_000;
+/// What a ranking takes besides its entries, in entries.
+const OWED_BESIDES: usize = 4;
 
 /// See the module.
 pub(crate) struct Due {
     pub(crate) line: FollowerLine,
     pub(crate) wants: Wants,
     pub(crate) changed: ChangedWindows,
+    /// Of the changed rankings, those that have left memory since; bounded.
+    pub(crate) owed: BTreeMap<WindowId, Arc<Ranking>>,
     pub(crate) dead_letters: Vec<(Sequence, Arc<DeadLetter>)>,
     /// Rows taken since the last step, older values first.
     rows: Vec<RowBlock>,
@@ -49,6 +58,7 @@ impl Due {
         Due {
             wants: line.wants,
             changed: everything,
+            owed: BTreeMap::new(),
             dead_letters: line.undelivered.clone(),
             rows: Vec::new(),
             rows_of: None,
@@ -134,17 +144,43 @@ impl Due {
         has_passed(self.last_step, now, self.wants.every)
     }
 
+    /// Rankings leave memory: keep those that it has not been given, unless they come with its counts. Beyond the bound
+    /// the oldest of the finest kind go; they stand in the tables.
+    pub(crate) fn owe(&mut self, left: &[Arc<Ranking>]) {
+        if left.is_empty() || self.wants.counts {
+            return;
+        }
+        for ranking in left.iter().filter(|ranking| self.changed.rankings.contains(&ranking.id())) {
+            self.owed.insert(ranking.id(), ranking.clone());
+        }
+        let cost = |ranking: &Arc<Ranking>| ranking.entries.len() + OWED_BESIDES;
+        let mut entries: usize = self.owed.values().map(cost).sum();
+        while entries > OWED_ENTRIES
+            && let Some((id, ranking)) = self.owed.pop_first()
+        {
+            entries -= cost(&ranking);
+            self.changed.rankings.remove(&id);
+            metrics::counter!("topk_boards_given_up_total").increment(1);
+        }
+    }
+
+    /// The outside lost what was written: everything current again, and at once.
+    pub(crate) fn renew(&mut self, room: &BoardRoom) {
+        self.changed.rankings.extend(room.live());
+        self.last_rankings = None;
+    }
+
     /// The next step, if there is something to say and it is time.
     pub(crate) fn step(
         &mut self,
         room: &BoardRoom,
+        lag: &Lag,
         commit: &Arc<Commit>,
         now: Duration,
         rereader: &Rereader,
     ) -> Option<Step> {
-        if let Some(every) = self.wants.refresh_every
-            && now.saturating_sub(self.last_refresh) >= every
-        {
+        let refresh = self.wants.refresh_every.is_some_and(|every| now.saturating_sub(self.last_refresh) >= every);
+        if refresh {
             self.last_refresh = now;
             self.changed.rankings.extend(room.live());
         }
@@ -152,18 +188,20 @@ impl Due {
             Some(every) => {
                 commit.last
                     || self.lost
+                    || refresh
                     || (self.wants.counts && self.changed.closed)
                     || has_passed(self.last_rankings, now, every)
             }
             None => false,
         };
         let with_rankings = rankings_due && (self.wants.counts || !self.changed.rankings.is_empty());
-        let is_worth_it = self.wants.counts || with_rankings || !self.dead_letters.is_empty();
+        let is_worth_it = self.wants.counts || with_rankings || refresh || !self.dead_letters.is_empty();
         if !is_worth_it {
             return None;
         }
         let changed = self.lost.then(|| self.changed.clone());
         let rankings = if with_rankings { std::mem::take(&mut self.changed.rankings) } else { Default::default() };
+        let owed = if with_rankings { std::mem::take(&mut self.owed) } else { BTreeMap::new() };
         if with_rankings {
             self.last_rankings = Some(now);
             self.changed.closed = false;
@@ -178,9 +216,10 @@ impl Due {
             statuses: room.statuses(&std::mem::take(&mut self.changed.statuses)),
             with_rankings,
             lost: self.found(commit, rereader).map(|rows| Lost { rows, rankings: room.not_in_memory(&rankings) }),
-            rankings: room.rankings(&rankings),
+            rankings: owed.into_values().chain(room.rankings(&rankings)).collect(),
             pointers: room.pointers(),
             dead_letters: std::mem::take(&mut self.dead_letters),
+            behind: if self.wants.refresh_every.is_some() { lag.by_partition() } else { BTreeMap::new() },
         })
     }
 

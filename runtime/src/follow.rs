@@ -7,6 +7,7 @@ use crate::board_room::{BoardRoom, EpochChanges};
 use crate::due::Due;
 use crate::follower_thread::FollowerLine;
 use crate::journal::Rereader;
+use crate::lag::Lag;
 use crate::ticker::Ticker;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -22,6 +23,7 @@ pub(crate) struct FollowDesk {
     pub(crate) followers: Vec<FollowerLine>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ticker: Arc<Ticker>,
+    pub(crate) lag: Arc<Lag>,
     /// Bytes of rows that may wait in memory (`sink.max_backlog_bytes`).
     pub(crate) max_backlog: u64,
     /// Where what was dropped comes from.
@@ -36,6 +38,7 @@ struct Desk {
     due: Vec<Due>,
     clock: Arc<dyn Clock>,
     ticker: Arc<Ticker>,
+    lag: Arc<Lag>,
     drained: std::sync::mpsc::Sender<Arc<Commit>>,
     backlog: Backlog,
     rereader: Rereader,
@@ -96,11 +99,11 @@ pub(crate) fn follow<'scope>(
 
 impl Desk {
     fn new(desk: FollowDesk) -> Self {
-        let FollowDesk { room, followers, clock, ticker, drained, max_backlog, rereader, .. } = desk;
+        let FollowDesk { room, followers, clock, ticker, lag, drained, max_backlog, rereader, .. } = desk;
         let everything = room.everything();
         let due = followers.into_iter().map(|line| Due::new(line, everything.clone(), clock.monotonic())).collect();
         let backlog = Backlog::new(max_backlog);
-        Desk { room, due, clock, ticker, drained, backlog, rereader, shown: None, over: false }
+        Desk { room, due, clock, ticker, lag, drained, backlog, rereader, shown: None, over: false }
     }
 
     /// A committed epoch whose changes are complete.
@@ -114,6 +117,7 @@ impl Desk {
             if due.wants.rankings_every.is_some() {
                 due.changed.rankings.extend(&changed.rankings);
                 due.changed.closed |= changed.closed;
+                due.owe(&changed.left);
                 if commit.last && due.wants.refresh_every.is_some() {
                     // Left as of the last epoch, as the next start would show them.
                     due.changed.rankings.extend(self.room.live());
@@ -175,10 +179,13 @@ impl Desk {
                 }
                 continue;
             }
+            if due.line.has_lost() {
+                due.renew(&self.room);
+            }
             if due.lacks_nothing() {
                 due.line.acknowledge(&commit);
             }
-            if let Some(step) = due.step(&self.room, &commit, now, &self.rereader) {
+            if let Some(step) = due.step(&self.room, &self.lag, &commit, now, &self.rereader) {
                 due.line.give(step);
             }
         }

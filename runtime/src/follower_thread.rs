@@ -20,6 +20,7 @@ pub(crate) struct FollowerLine {
     acks: Arc<Acks>,
     ready: Arc<AtomicBool>,
     gave_up: Arc<AtomicBool>,
+    lost: Arc<AtomicBool>,
     steps: SyncSender<Step>,
 }
 
@@ -49,6 +50,11 @@ impl FollowerLine {
         self.ready.load(Ordering::Acquire)
     }
 
+    /// Whether it found since the last call that the outside had lost what it wrote.
+    pub(crate) fn has_lost(&self) -> bool {
+        self.lost.swap(false, Ordering::AcqRel)
+    }
+
     pub(crate) fn give(&self, step: Step) {
         self.ready.store(false, Ordering::Release);
         // A thread that is gone has ended the process with its fault.
@@ -75,9 +81,15 @@ impl FollowerLine {
             undelivered,
             ready: ready.clone(),
             gave_up: gave_up.clone(),
+            lost: Arc::default(),
             steps: give,
         };
         (line, steps, ready, gave_up)
+    }
+
+    /// As if the follower had found a loss.
+    pub(crate) fn lose(&self) {
+        self.lost.store(true, Ordering::Release);
     }
 }
 
@@ -101,6 +113,7 @@ pub(crate) struct FollowerThread {
     pub(crate) wake: Arc<OnceLock<SyncActivator>>,
     ready: Arc<AtomicBool>,
     gave_up: Arc<AtomicBool>,
+    lost: Arc<AtomicBool>,
     steps: Receiver<Step>,
 }
 
@@ -131,6 +144,7 @@ impl FollowerThread {
     ) -> (FollowerThread, FollowerLine) {
         let gave_up = Arc::new(AtomicBool::new(false));
         let ready = Arc::new(AtomicBool::new(false));
+        let lost = Arc::new(AtomicBool::new(false));
         let (give, steps) = sync_channel(1);
         let line = FollowerLine {
             name: follower.name(),
@@ -140,9 +154,10 @@ impl FollowerThread {
             reached,
             ready: ready.clone(),
             gave_up: gave_up.clone(),
+            lost: lost.clone(),
             steps: give,
         };
-        (FollowerThread { follower, claim, taken, acks, clock, wake, ready, gave_up, steps }, line)
+        (FollowerThread { follower, claim, taken, acks, clock, wake, ready, gave_up, lost, steps }, line)
     }
 
     /// Run until the operator lets go of its end.
@@ -174,6 +189,10 @@ impl FollowerThread {
             metrics::gauge!("topk_follower_written_timestamp_seconds", "follower" => self.follower.name())
                 .set(self.clock.now().0 as f64 / 1000.0);
             self.acks.set(self.follower.name(), acknowledgement(&step.commit));
+            if self.follower.has_lost() {
+                // Before it is ready again: the next step brings everything.
+                self.lost.store(true, Ordering::Release);
+            }
         }
     }
 

@@ -257,7 +257,8 @@ impl Plan {
         }
 
         // Followers.
-        let holds = |follower: &dyn Follower| follower.wants().counts || follower.wants().rankings_every.is_some();
+        // Lists that boards lack are kept by the desk, so that a board store that is away holds no counts in memory.
+        let holds = |follower: &dyn Follower| follower.wants().counts;
         let acks =
             Arc::new(Acks::new(followers.iter().map(|follower| (follower.name().to_owned(), holds(&**follower)))));
         let rows_wanted = followers.iter().any(|follower| follower.wants().counts);
@@ -374,6 +375,7 @@ impl Plan {
             followers: lines,
             clock,
             ticker: ticker.clone(),
+            lag: lag.clone(),
             max_backlog: self.max_backlog,
             rereader,
             wake: desk_wake,

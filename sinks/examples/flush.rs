@@ -106,30 +106,22 @@ fn step(sequence: u64, names: &[String], count: u64) -> Step {
         keys.push(name);
     });
     let window = settings("").windows.window(0, EventTime::from_millis(START));
-    Step {
-        commit: Arc::new(Commit {
-            epoch: sequence,
-            generation: Generation(1),
-            sequence: Sequence(sequence),
-            hash: RecordHash([sequence as u8; 32]),
-            changed: true,
-            last: false,
-            watermark: None,
-            partitions: Arc::new(BTreeMap::new()),
-            ledger: Arc::new(BTreeMap::new()),
-            late: Vec::new(),
-            dead_letters: Arc::default(),
-            granted: Vec::new(),
-            evictable: None,
-        }),
-        rows: vec![RowBlock { window, keys, counts: vec![count; names.len()] }],
-        statuses: Vec::new(),
-        with_rankings: false,
-        rankings: Vec::new(),
-        pointers: Vec::new(),
-        dead_letters: Vec::new(),
-        lost: None,
-    }
+    let commit = Commit {
+        epoch: sequence,
+        generation: Generation(1),
+        sequence: Sequence(sequence),
+        hash: RecordHash([sequence as u8; 32]),
+        changed: true,
+        last: false,
+        watermark: None,
+        partitions: Arc::new(BTreeMap::new()),
+        ledger: Arc::new(BTreeMap::new()),
+        late: Vec::new(),
+        dead_letters: Arc::default(),
+        granted: Vec::new(),
+        evictable: None,
+    };
+    Step { rows: vec![RowBlock { window, keys, counts: vec![count; names.len()] }], ..Step::empty(commit) }
 }
 
 /// The same columns, constraints and indexes as a partition has, in a partitioned table of its own.

@@ -11,7 +11,7 @@ mod retention;
 mod sql;
 mod sqlite;
 
-pub use boards::{BoardFollower, BoardReadings, BoardSettings, MemoryBoard, RedisReadings};
+pub use boards::{BoardFollower, BoardReadings, BoardSettings, MemoryBoard, RedisAddress, RedisReadings};
 pub use dead_letters::DeadLetterFile;
 pub use postgres::{PostgresReadings, PostgresTables};
 pub use sql::{TableRanking, TableReadings, TablesSettings};

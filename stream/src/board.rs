@@ -170,6 +170,16 @@ impl BoardKeys {
         format!("{}:owner", self.prefix)
     }
 
+    /// `topk:status`: what is to be known of the job itself.
+    pub fn status(&self) -> String {
+        format!("{}:status", self.prefix)
+    }
+
+    /// What the names of a kind's boards and pointers begin with: `topk:{window}:`.
+    pub fn of_kind(&self, kind: KindIndex) -> String {
+        format!("{}:{}:", self.prefix, self.windows.kind(kind).name)
+    }
+
     /// The board that a pointer's content names; the inverse of [`BoardKeys::start`].
     pub fn blob_of_start(&self, kind: KindIndex, start: &str) -> String {
         format!("{}:{}:{}", self.prefix, self.windows.kind(kind).name, start)
@@ -197,6 +207,7 @@ mod tests {
         ];
         assert_eq!(names, expected);
         assert_eq!(keys.current(1), "topk:hour:current");
+        assert_eq!((keys.status().as_str(), keys.of_kind(1).as_str()), ("topk:status", "topk:hour:"));
     }
 
     #[test]

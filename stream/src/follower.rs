@@ -5,6 +5,7 @@ use crate::{
     Commit, DeadLetter, EventTime, Fault, Generation, KindIndex, Ranking, RecordHash, RowBlock, Sequence, Window,
     WindowStatus,
 };
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,6 +75,8 @@ pub struct Step {
     pub dead_letters: Vec<(Sequence, Arc<DeadLetter>)>,
     /// What was dropped while the follower was away, in place of `rows`.
     pub lost: Option<Lost>,
+    /// Per partition whose end is known: how much was still to be read, in the source's unit (messages, bytes).
+    pub behind: BTreeMap<Arc<str>, u64>,
 }
 
 impl Step {
@@ -88,6 +91,7 @@ impl Step {
             pointers: Vec::new(),
             dead_letters: Vec::new(),
             lost: None,
+            behind: BTreeMap::new(),
         }
     }
 }
@@ -150,4 +154,10 @@ pub trait Follower: Send {
     /// # Errors
     /// As [`Follower::claim`].
     fn write(&mut self, step: &Step) -> Result<(), Fault>;
+
+    /// Whether it was found, since this was asked last, that the outside lost what had been written. Asked after each
+    /// step; then the next step with rankings has every ranking in memory, and comes at once.
+    fn has_lost(&mut self) -> bool {
+        false
+    }
 }

@@ -7,15 +7,19 @@
 //! setup.recount(&[]).expect_code(0);
 //! ```
 
+pub mod door;
 pub mod dump;
 pub mod kafka;
 pub mod own_postgres;
 pub mod process;
+pub mod redis_server;
 pub mod services;
 pub mod setup;
 pub mod wait;
 
+pub use door::Door;
 pub use dump::Tables;
 pub use process::{Finished, Running};
+pub use redis_server::RedisServer;
 pub use setup::Setup;
 pub use wait::until;

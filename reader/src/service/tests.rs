@@ -5,6 +5,8 @@ use axum::http::Method;
 use serde_json::{Value, json};
 use stream::WindowState::{Closed, Final, Open};
 
+mod fallback;
+
 /// An hour with a list, the hour before it closed, and the whole of time.
 fn boards() -> FakeBoards {
     let boards = FakeBoards::default();
@@ -123,12 +125,12 @@ async fn a_store_that_fails_or_hangs_is_stepped_over_and_both_down_is_503() {
         tables
     };
     for mood in [Mood::Fails, Mood::Hangs] {
-        let down = || FakeBoards { mood, ..Default::default() };
+        let down = || FakeBoards { mood: mood.into(), ..Default::default() };
         let reader = open(Some(down()), Some(tables()));
         let list = ask(&reader, "/v1/top?window=hour").await.json();
         assert_eq!((&list["meta"]["source"], &list["items"][0]["songId"]), (&json!("sqlite"), &json!("t1")));
         assert_eq!(ask(&reader, "/readyz").await.status, 200);
-        let tables_down = || FakeTables { mood, ..Default::default() };
+        let tables_down = || FakeTables { mood: mood.into(), ..Default::default() };
         for reader in
             [open(Some(down()), Some(tables_down())), open(Some(down()), None), open(None, Some(tables_down()))]
         {
@@ -152,7 +154,7 @@ async fn a_store_that_fails_or_hangs_is_stepped_over_and_both_down_is_503() {
 async fn a_store_that_failed_is_not_asked_again_for_the_same_answer() {
     let now = window("hour", "2025-10-19T14:05:00Z");
     let tables = FakeTables { newest: Some(now.id()), ..Default::default() };
-    let reader = open(Some(FakeBoards { mood: Mood::Fails, ..Default::default() }), Some(tables));
+    let reader = open(Some(FakeBoards { mood: Mood::Fails.into(), ..Default::default() }), Some(tables));
     ask(&reader, "/v1/top?window=hour").await;
     assert_eq!(reader.boards.as_ref().unwrap().asked.load(std::sync::atomic::Ordering::Relaxed), 1);
 }
@@ -277,7 +279,7 @@ async fn only_reading_without_a_body() {
 
 #[tokio::test]
 async fn health_and_metrics_as_kubernetes_and_prometheus_expect() {
-    let reader = open(Some(boards()), Some(FakeTables { mood: Mood::Fails, ..Default::default() }));
+    let reader = open(Some(boards()), Some(FakeTables { mood: Mood::Fails.into(), ..Default::default() }));
     assert_eq!(ask(&reader, "/livez").await.body, "ok\n");
     assert_eq!(ask(&reader, "/readyz").await.body, "ok\n");
     let verbose = ask(&reader, "/readyz?verbose").await;

@@ -12,6 +12,8 @@ use stream::{
     WallTime, Wants, Window, WindowKind, Windows, Zone,
 };
 
+mod lists;
+
 const MINUTE: i64 = 60_000;
 const SECOND: Duration = Duration::from_secs(1);
 const MAX_BACKLOG: u64 = 1000;
@@ -102,6 +104,7 @@ impl Bench {
             followers,
             clock: clock.clone(),
             ticker: Arc::new(Ticker::new(1, 1)),
+            lag: Arc::default(),
             max_backlog: MAX_BACKLOG,
             rereader: crate::testing::rereader(windows()),
             wake: Arc::default(),

@@ -10,6 +10,9 @@ use stream::{Clock, EventTime, Fault, KindIndex, WindowId};
 /// Boards whose time to live is over are looked for this often.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
+/// In JSON a quote inside a text is escaped: only the member itself reads like this.
+const FINAL: &[u8] = br#""state":"final""#;
+
 /// Boards in memory. All clones are one board.
 #[derive(Clone)]
 pub struct MemoryBoard {
@@ -54,6 +57,12 @@ impl MemoryBoard {
         self.len() == 0
     }
 
+    /// Lose a key.
+    #[cfg(test)]
+    pub(super) fn remove(&self, key: &str) {
+        self.lock().entries.remove(key);
+    }
+
     /// Every change is whole before the lock is released, so a panic elsewhere leaves nothing half done.
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
@@ -63,6 +72,10 @@ impl MemoryBoard {
 impl Entry {
     fn lives(&self, now: Duration) -> bool {
         self.expires.is_none_or(|expires| now < expires)
+    }
+
+    fn is_final(&self) -> bool {
+        self.bytes.windows(FINAL.len()).any(|bytes| bytes == FINAL)
     }
 
     fn plain(text: &str) -> Self {
@@ -102,9 +115,11 @@ impl BoardStore for MemoryStore {
             shared.sweep_at = now + SWEEP_EVERY;
         }
         let mut put = |board: &Board| {
-            let stored = shared.entries.get(&board.key).filter(|entry| entry.lives(now)).and_then(|entry| entry.age);
-            if let Some(stored) = stored.filter(|stored| *stored > board.age) {
-                return Put::Refused(stored);
+            let stored = shared.entries.get(&board.key).filter(|entry| entry.lives(now));
+            if let Some((entry, stored)) = stored.and_then(|entry| Some((entry, entry.age?)))
+                && stored > board.age
+            {
+                return Put::Refused { stored, is_final: entry.is_final() };
             }
             let entry = Entry {
                 bytes: Bytes::copy_from_slice(board.bytes.as_bytes()),
@@ -136,6 +151,22 @@ impl BoardStore for MemoryStore {
             shared.entries.insert(key.to_owned(), Entry::plain(new));
         }
         Ok(same)
+    }
+
+    fn keep(&mut self, key: &str, text: &str, time_to_live: Duration) -> Result<(), Fault> {
+        let expires = self.board.clock.monotonic().checked_add(time_to_live);
+        self.board.lock().entries.insert(key.to_owned(), Entry { expires, ..Entry::plain(text) });
+        Ok(())
+    }
+
+    fn drop_outdated(&mut self, prefix: &str, age: Age) -> Result<u64, Fault> {
+        let outdated = |key: &String, entry: &Entry| {
+            key.starts_with(prefix) && entry.age.is_some_and(|stored| stored < age) && !entry.is_final()
+        };
+        let mut shared = self.board.lock();
+        let before = shared.entries.len();
+        shared.entries.retain(|key, entry| !outdated(key, entry));
+        Ok((before - shared.entries.len()) as u64)
     }
 
     /// Event time may run much faster than the wall clock, and this is memory: what tables no longer keep goes too.

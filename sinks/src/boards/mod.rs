@@ -7,6 +7,7 @@ mod owner;
 mod readings;
 mod redis;
 mod settings;
+mod status;
 mod store;
 
 #[cfg(test)]
@@ -15,5 +16,5 @@ mod conformance;
 pub use follower::BoardFollower;
 pub use memory::MemoryBoard;
 pub use readings::BoardReadings;
-pub use redis::RedisReadings;
+pub use redis::{RedisAddress, RedisReadings};
 pub use settings::BoardSettings;

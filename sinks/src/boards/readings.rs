@@ -3,6 +3,7 @@
 use super::memory::MemoryBoard;
 use super::redis::RedisReadings;
 use bytes::Bytes;
+use std::time::Duration;
 use stream::Fault;
 
 /// Where a reader finds boards. Keys are those of [`stream::BoardKeys`]. Cheap to clone.
@@ -23,6 +24,18 @@ impl BoardReadings {
         match self {
             BoardReadings::Redis(redis) => redis.get(key).await,
             BoardReadings::Memory(board) => Ok(board.get(key)),
+        }
+    }
+
+    /// Store the final board `blob` if there is none, and say whether. A board in memory takes nothing back: it is as
+    /// large as its job lets it be, and the tables lie beside it.
+    ///
+    /// # Errors
+    /// As [`BoardReadings::get`]; also where this user or server may only read.
+    pub async fn put_back(&self, key: &str, blob: &str, time_to_live: Option<Duration>) -> Result<bool, Fault> {
+        match self {
+            BoardReadings::Redis(redis) => redis.put_back(key, blob, time_to_live).await,
+            BoardReadings::Memory(_) => Ok(false),
         }
     }
 

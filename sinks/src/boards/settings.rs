@@ -1,5 +1,6 @@
 //! What a job tells the boards.
 
+use super::redis::RedisAddress;
 use std::time::Duration;
 use stream::{Vocabulary, Windows};
 
@@ -9,7 +10,7 @@ pub struct BoardSettings {
     /// The job that owns the boards.
     pub job: String,
     /// Where Redis is; unused in memory.
-    pub url: String,
+    pub redis: RedisAddress,
     /// First part of every key.
     pub prefix: String,
     /// What events and keys are called.
@@ -22,4 +23,6 @@ pub struct BoardSettings {
     pub k: u32,
     /// A publish at most this often.
     pub publish_every: Duration,
+    /// Whether tables have every list too: then an outdated board is worse than none.
+    pub tables_beside: bool,
 }

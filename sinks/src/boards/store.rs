@@ -26,8 +26,11 @@ pub(crate) struct Board {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Put {
     Written,
-    /// The stored one is newer.
-    Refused(Age),
+    /// The stored one is newer; it may say that its window is final.
+    Refused {
+        stored: Age,
+        is_final: bool,
+    },
 }
 
 /// A place for boards.
@@ -49,6 +52,13 @@ pub(crate) trait BoardStore: Send {
 
     /// Store `new` if exactly `expected` is stored (none: nothing), and say whether.
     fn swap(&mut self, key: &str, expected: Option<&[u8]>, new: &str) -> Result<bool, Fault>;
+
+    /// Store a text that nothing is compared with and that goes by itself.
+    fn keep(&mut self, key: &str, text: &str, time_to_live: Duration) -> Result<(), Fault>;
+
+    /// Of what is stored under names with this beginning, remove the boards that are older and do not say that their
+    /// window is final. How many they were.
+    fn drop_outdated(&mut self, prefix: &str, age: Age) -> Result<u64, Fault>;
 
     /// Windows of a kind before this start are no longer kept. Stores that live by the wall clock alone ignore it.
     fn forget(&mut self, kind: KindIndex, before: EventTime);

@@ -93,7 +93,7 @@ pub(super) const NEWEST: &str = "SELECT max(window_start) FROM {status}
     WHERE \"window\" = $1 AND {events} > 0 AND (NOT $2 OR state <> 'open')";
 
 /// One statement is one snapshot. The ranking may be older than the counts; it is the answer only if nothing of the
-/// window changed since. Else the counts are, by their index.
+/// window changed since, and if it is as long as asked for: K may have been smaller. Else the counts are, by their index.
 pub(super) const TOP_K: &str = "WITH progress AS (
       SELECT generation, epoch, top_k_epoch, as_of FROM {progress} WHERE shard = 0
     ), status AS (
@@ -101,7 +101,8 @@ pub(super) const TOP_K: &str = "WITH progress AS (
       FROM {status} WHERE \"window\" = $1 AND window_start = $2
     ), ranked AS (
       SELECT coalesce(status.changed <= progress.top_k_epoch, false) AND EXISTS (
-        SELECT FROM {top_k} WHERE period = $1 AND region = '' AND start_time = $2) AS fresh
+        SELECT FROM {top_k} WHERE period = $1 AND region = '' AND start_time = $2
+        AND rank = least($3::bigint, status.total_keys)) AS fresh
       FROM status CROSS JOIN progress
     ), entries AS (
       SELECT {key} AS key, {event_count} AS count, rank::bigint AS rank FROM {top_k}

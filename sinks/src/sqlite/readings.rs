@@ -119,7 +119,8 @@ impl Shared {
         } else {
             Vec::new()
         };
-        if entries.is_empty() && totals.events > 0 {
+        // K may have been smaller when it was written.
+        if (entries.len() as u64) < totals.keys.min(u64::from(k)) {
             entries = match kind.span {
                 Span::AllTime => self.entries(connection, COUNTS_ALL_TIME, window.kind, params![k])?,
                 _ => self.entries(connection, COUNTS, window.kind, params![start, k])?,

@@ -1,0 +1,113 @@
+//! Which window `current` and `closed` mean: the boards' pointer, else what the tables say, else what was last said.
+
+use super::{Said, Shared, away};
+use crate::problem::Problem;
+use crate::stores::Tables;
+use futures_util::future::BoxFuture;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
+use stream::{EventTime, KindIndex, Span, Window, WindowId};
+
+/// A kind, and whether its newest closed window is meant.
+pub(super) type Which = (KindIndex, bool);
+
+/// What a store said.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pointed {
+    /// None: no such window has had an event yet.
+    pub(super) window: Option<Window>,
+    /// Which store said so.
+    pub(super) source: &'static str,
+    from_tables: bool,
+    /// When, in monotonic time.
+    seen: Duration,
+}
+
+impl Shared {
+    /// The window meant, and the age of this word if no store could be asked.
+    pub(super) async fn pointed(self: &Arc<Self>, which: Which) -> Result<(Pointed, Option<Duration>), Problem> {
+        let now = self.clock.monotonic();
+        let mut said = Said::Unknown;
+        let mut name = "none";
+        if let Some(boards) = self.stores.boards.as_deref() {
+            let key = if which.1 { self.keys.closed(which.0) } else { self.keys.current(which.0) };
+            name = boards.name();
+            said = self.boards_line.ask(|| boards.pointer(&key)).await.into();
+            if let Said::Here(start) = &said {
+                if let Some(window) = self.named(which.0, start) {
+                    return Ok((self.remember(which, Some(window), name, false, now), None));
+                }
+                tracing::debug!(pointer = key, "the pointer names no window");
+                said = Said::Nothing;
+            }
+        }
+        if let Some(tables) = self.stores.tables.clone() {
+            if let Some(pointed) = self.remembered(which, now) {
+                return Ok((pointed, None));
+            }
+            let shared = self.clone();
+            let ask =
+                || -> BoxFuture<'static, _> { Box::pin(async move { shared.newest_in_tables(&*tables, which).await }) };
+            if let Some(pointed) = self.newest.join(which, ask).await.flatten() {
+                return Ok((pointed, None));
+            }
+        } else if matches!(said, Said::Nothing) {
+            return Ok((Pointed { window: None, source: name, from_tables: false, seen: now }, None));
+        }
+        let last = self.held_pointers().get(&which).copied().filter(|pointed| pointed.window.is_some());
+        let last = last.map(|pointed| (pointed, now.saturating_sub(pointed.seen)));
+        let (pointed, age) = last.filter(|(_, age)| *age <= self.limits.last_good).ok_or_else(away)?;
+        Ok((pointed, Some(age)))
+    }
+
+    async fn newest_in_tables(&self, tables: &dyn Tables, which: Which) -> Option<Pointed> {
+        // It may have come while this one was on its way here.
+        if let Some(pointed) = self.remembered(which, self.clock.monotonic()) {
+            return Some(pointed);
+        }
+        let (kind, closed) = which;
+        let start = self.tables_line.ask(|| tables.newest(kind, closed)).await?;
+        let window = start.map(|start| self.windows.find(WindowId { kind, start }));
+        Some(self.remember(which, window, tables.name(), true, self.clock.monotonic()))
+    }
+
+    /// What the tables said of it a moment ago.
+    fn remembered(&self, which: Which, now: Duration) -> Option<Pointed> {
+        let pointed = self.held_pointers().get(&which).copied()?;
+        let is_fresh = now.saturating_sub(pointed.seen) < self.limits.misses;
+        (pointed.from_tables && is_fresh).then_some(pointed)
+    }
+
+    fn remember(
+        &self,
+        which: Which,
+        window: Option<Window>,
+        source: &'static str,
+        from_tables: bool,
+        seen: Duration,
+    ) -> Pointed {
+        let pointed = Pointed { window, source, from_tables, seen };
+        self.held_pointers().insert(which, pointed);
+        pointed
+    }
+
+    fn held_pointers(&self) -> MutexGuard<'_, std::collections::HashMap<Which, Pointed>> {
+        self.pointers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The window that a pointer's content names; none if it names none. Names of boards are made from the window,
+    /// never from this text.
+    fn named(&self, kind: KindIndex, start: &str) -> Option<Window> {
+        let at = match self.windows.kind(kind).span {
+            Span::AllTime => EventTime::MIN,
+            Span::Minutes(_) => {
+                let at: jiff::Timestamp = format!("{start}:00Z").parse().ok()?;
+                EventTime::from_millis(at.as_millisecond())
+            }
+            Span::Day => self.windows.zone().start_of(start.parse().ok()?),
+            Span::Month => self.windows.zone().start_of(format!("{start}-01").parse().ok()?),
+        };
+        let id = WindowId { kind, start: at };
+        (self.keys.start(id) == start).then(|| self.windows.find(id)).filter(|window| window.start == at)
+    }
+}
