@@ -46,15 +46,13 @@ impl Lag {
 
     /// What is still to be read of each partition whose end is known.
     pub fn by_partition(&self) -> BTreeMap<Arc<str>, u64> {
-        let places = self.partitions.lock().expect("nobody panics while holding the lag");
-        let behind = |(position, end): &(i64, Option<i64>)| end.map(|end| u64::try_from(end - position).unwrap_or(0));
-        places.iter().filter_map(|(name, place)| Some((name.clone(), behind(place)?))).collect()
+        let behind = |place: &Place| place.end.map(|end| u64::try_from(end - place.position).unwrap_or(0));
+        self.lock().iter().filter_map(|(name, place)| Some((name.clone(), behind(place)?))).collect()
     }
 
     /// Everything still to read, as far as known.
     pub fn behind(&self) -> u64 {
-        let behind = |place: &Place| u64::try_from(place.end.unwrap_or(place.position) - place.position).unwrap_or(0);
-        self.lock().values().map(behind).sum()
+        self.by_partition().into_values().sum()
     }
 }
 
