@@ -28,7 +28,7 @@ pub struct Entry {
     pub says: String,
 }
 
-/// A journal in one view.
+/// A journal at a glance.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Contents {
     /// What [`Journal::look`] says.
