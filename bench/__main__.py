@@ -5,8 +5,18 @@ import pathlib
 import sys
 
 import file_of_views
+import freshness
+import kafka_topic
+import many_keys
+import reader_rate
 
-WORKLOADS = {"w1": file_of_views}
+WORKLOADS = {
+    "w1": file_of_views,
+    "w2": kafka_topic,
+    "freshness": freshness,
+    "keys": many_keys,
+    "reader": reader_rate,
+}
 
 
 def main() -> int:

@@ -2,7 +2,7 @@
 //! source itself. Nothing is decoded: this is the ceiling of whatever reads from Kafka with one consumer.
 //!
 //! ```text
-//! cargo run --release -p sources --example drain -- HOST:PORT TOPIC [rounds]
+//! cargo run --release -p sources --example drain -- HOST:PORT TOPIC [rounds [ways]]
 //! ```
 //!
 //! It reads the whole topic by each way in turn, so that they meet the same broker and the same noise. CPU is that of this
@@ -230,14 +230,19 @@ fn processor_seconds() -> f64 {
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [brokers, topic, rest @ ..] = &words[..] else {
-        eprintln!("drain HOST:PORT TOPIC [rounds]");
+        eprintln!("drain HOST:PORT TOPIC [rounds [poll batch callback source]]");
         std::process::exit(2);
     };
     let rounds: usize = rest.first().map_or(3, |rounds| rounds.parse().expect("rounds is a number"));
+    let ways: Vec<&str> = match rest.get(1..) {
+        None | Some([]) => vec!["poll", "batch", "callback", "source"],
+        Some(ways) => ways.iter().map(String::as_str).collect(),
+    };
     let clock = SystemClock::default();
     let mut all = None;
     for _ in 0..rounds {
-        for way in ["poll", "batch", "callback", "source"] {
+        for way in &ways {
+            let way = *way;
             let (began, busy) = (clock.monotonic(), processor_seconds());
             let seen = if way == "source" { by_the_source(brokers, topic) } else { drain(brokers, topic, way) };
             let seconds = (clock.monotonic() - began).as_secs_f64();
