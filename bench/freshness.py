@@ -109,9 +109,8 @@ def measure(chosen: argparse.Namespace) -> int:
                     "sink.dead_letters.topic": "view_events.dead",
                 },
             )
-            began = time.time()
-            with topk.running(binary, config):
-                while not topk.is_ready(topk.endpoint(root, "job", began)):
+            with topk.running(binary, config) as job:
+                while not topk.is_ready(topk.endpoint(root, job, "job")):
                     time.sleep(0.05)
                 cache = redis.Redis.from_url(found["REDIS"])
                 database = psycopg.connect(found["POSTGRES"], autocommit=True)

@@ -55,13 +55,15 @@ def running(binary: pathlib.Path, settings: pathlib.Path, verb: str = "run") -> 
         process.wait(60)
 
 
-def endpoint(state: pathlib.Path, name: str, after: float, deadline: float = 60) -> str:
-    """The URL of the job or of its reader, written after this moment (time.time())."""
+def endpoint(state: pathlib.Path, process: subprocess.Popen, name: str, deadline: float = 60) -> str:
+    """The URL of a started job or of its reader. The file of an earlier run was removed before the start."""
     path = state / "endpoints.json"
     for _ in range(int(deadline * 200)):
         with contextlib.suppress(OSError, ValueError):
-            if path.stat().st_mtime >= after and (url := json.loads(path.read_text()).get(name)):
+            if url := json.loads(path.read_text()).get(name):
                 return url
+        if process.poll() is not None:
+            break
         time.sleep(0.005)
     sys.exit(f"no {name} in {path}")
 
@@ -70,6 +72,15 @@ def is_ready(url: str) -> bool:
     with contextlib.suppress(OSError):
         return urllib.request.urlopen(f"{url}/readyz", timeout=2).status == 200
     return False
+
+
+def metric(url: str, name: str) -> float:
+    """A metric without labels; infinite until it is there."""
+    with contextlib.suppress(OSError):
+        for line in urllib.request.urlopen(f"{url}/metrics", timeout=2).read().decode().splitlines():
+            if line.startswith(name + " "):
+                return float(line.split()[1])
+    return float("inf")
 
 
 def family(pid: int) -> list[int]:

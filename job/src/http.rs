@@ -25,10 +25,33 @@ pub fn record() -> Result<PrometheusHandle, Fault> {
     Ok(handle)
 }
 
+/// Whether the job counts: every worker has its counts back, and nobody has asked it to stop.
+#[derive(Debug, Default)]
+pub struct Readiness {
+    begun: AtomicBool,
+    ended: AtomicBool,
+}
+
+impl Readiness {
+    /// The job counts.
+    pub fn begin(&self) {
+        self.begun.store(true, Ordering::Release);
+    }
+
+    /// It ends, also if it has not begun yet.
+    pub fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+
+    fn is_ready(&self) -> bool {
+        self.begun.load(Ordering::Acquire) && !self.ended.load(Ordering::Acquire)
+    }
+}
+
 /// `/livez`, `/readyz`, `/metrics`. Liveness never asks another service: an outage is not a reason to be killed.
-pub fn router(metrics: PrometheusHandle, ready: Arc<AtomicBool>) -> Router {
+pub fn router(metrics: PrometheusHandle, readiness: Arc<Readiness>) -> Router {
     let readiness = move || {
-        let ready = ready.load(Ordering::Acquire);
+        let ready = readiness.is_ready();
         async move {
             if ready {
                 (StatusCode::OK, "ok\n")

@@ -25,9 +25,14 @@ impl Default for Dictionary {
 impl Dictionary {
     /// The slot of a key, and whether it is new.
     pub(crate) fn intern(&mut self, key: &str, hash: u64) -> (Slot, bool) {
-        if let Some(slot) = self.table.find(hash, |slot| self.keys[*slot as usize].0.as_str() == key) {
-            return (*slot, false);
+        match self.table.find(hash, |slot| self.keys[*slot as usize].0.as_str() == key) {
+            Some(slot) => (*slot, false),
+            None => (self.add(key, hash), true),
         }
+    }
+
+    /// A key that is not there yet.
+    pub(crate) fn add(&mut self, key: &str, hash: u64) -> Slot {
         let slot = Slot::try_from(self.keys.len()).expect("a worker has fewer than four thousand million keys");
         let group = KeyGroup::of_hash(hash).0;
         let local = &mut self.next_local[usize::from(group)];
@@ -36,7 +41,14 @@ impl Dictionary {
         *local += 1;
         let keys = &self.keys;
         self.table.insert_unique(hash, slot, |slot| key_hash(keys[*slot as usize].0.as_str()));
-        (slot, true)
+        slot
+    }
+
+    /// Make room for so many more keys at once.
+    pub(crate) fn reserve(&mut self, keys: usize) {
+        let known = &self.keys;
+        self.table.reserve(keys, |slot| key_hash(known[*slot as usize].0.as_str()));
+        self.keys.reserve(keys);
     }
 
     pub(crate) fn key(&self, slot: Slot) -> &Key {

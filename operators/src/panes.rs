@@ -53,7 +53,12 @@ impl Panes {
         Panes { kinds, cells: Vec::new(), live: HashMap::new(), next: 0 }
     }
 
-    /// Make room for one more key.
+    /// Make room for so many more keys at once.
+    pub(crate) fn reserve(&mut self, keys: usize) {
+        self.cells.reserve(keys * self.kinds);
+    }
+
+    /// A new key, without counts.
     pub(crate) fn add_key(&mut self) {
         self.cells.extend(std::iter::repeat_n(EMPTY, self.kinds));
     }

@@ -10,8 +10,8 @@ use std::cmp::Reverse;
 pub struct TopK {
     /// By slot.
     members: Vec<(Slot, u64)>,
-    /// The least count of a full list: what a key must reach to be looked at. 0 while there is room.
-    threshold: u64,
+    /// The last place of a full list, count and key: what a key must beat or equal to be looked at. 0 while there is room.
+    last: (u64, String),
     changed: Vec<Slot>,
 }
 
@@ -24,10 +24,11 @@ pub(crate) struct MemberChange {
 }
 
 impl TopK {
-    /// Note a key's new count; keys below the threshold are not looked at again.
+    /// Note a key's new count; keys behind the last place are not looked at again.
     #[inline]
-    pub(crate) fn touch(&mut self, slot: Slot, count: u64) {
-        if count >= self.threshold {
+    pub(crate) fn touch(&mut self, slot: Slot, count: u64, key: &str) {
+        let (least, last) = &self.last;
+        if count > *least || (count == *least && key <= last.as_str()) {
             self.changed.push(slot);
         }
     }
@@ -55,11 +56,15 @@ impl TopK {
         let mut after: Vec<(Slot, u64)> =
             self.members.iter().copied().filter(|(slot, _)| changed.binary_search(slot).is_err()).collect();
         after.extend(changed.iter().map(|slot| (*slot, count(*slot))));
-        keep_best(&mut after, k, key);
+        keep_best(&mut after, k, &key);
         after.sort_unstable();
-        self.threshold = match after.len() < k {
-            true => 0,
-            false => after.iter().map(|(_, count)| *count).min().unwrap_or(0),
+        self.last = match after.len() < k {
+            true => (0, String::new()),
+            false => {
+                let least = after.iter().map(|(_, count)| *count).min().unwrap_or(0);
+                let tied = after.iter().filter(|(_, count)| *count == least);
+                (least, tied.map(|(slot, _)| key(*slot)).max().unwrap_or_default().to_owned())
+            }
         };
         let before = std::mem::replace(&mut self.members, after);
         difference(&before, &self.members)
@@ -125,7 +130,7 @@ mod tests {
                     random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                     let slot = ((random >> 33) % 300) as u32;
                     counts[slot as usize] += (random >> 60) + 1;
-                    top.touch(slot, counts[slot as usize]);
+                    top.touch(slot, counts[slot as usize], &keys[slot as usize]);
                 }
                 for change in top.update(k, |slot| counts[slot as usize], |slot| &keys[slot as usize]) {
                     if let Some(old) = change.before {

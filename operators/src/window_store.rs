@@ -99,19 +99,34 @@ impl WindowStore {
 
     /// Take over recovered key groups. Then tell a fresh ranking [`WindowStore::candidates`].
     pub fn load(&mut self, groups: Vec<GroupState>) {
+        let keys = groups.iter().map(|group| group.keys.len()).sum();
+        self.dictionary.reserve(keys);
+        self.panes.reserve(keys);
+        let mut last: [Option<(EventTime, Place)>; 8] = [None; 8];
         for group in groups {
-            let slots: Vec<Slot> = group.keys.iter().map(|key| self.intern(key, stream::key_hash(key)).0).collect();
+            // A dictionary has each key once.
+            let add = |key| {
+                self.panes.add_key();
+                self.dictionary.add(key, stream::key_hash(key))
+            };
+            let slots: Vec<Slot> = group.keys.iter().map(add).collect();
             for cell in &group.panes {
-                let id = WindowId { kind: cell.kind, start: cell.start };
-                // Millions of panes lie in few windows: the calendar is asked once for each.
-                let place = match self.places.get(&id) {
-                    Some(place) => *place,
-                    None => self.place(self.assigner.windows().find(id)),
+                // Millions of panes lie in few windows, and neighbours mostly in the same ones.
+                let last = &mut last[usize::from(cell.kind)];
+                let place = match last {
+                    Some((start, place)) if *start == cell.start => *place,
+                    _ => {
+                        let id = WindowId { kind: cell.kind, start: cell.start };
+                        let known = self.places.get(&id).copied();
+                        let place = known.unwrap_or_else(|| self.place(self.assigner.windows().find(id)));
+                        *last = Some((cell.start, place));
+                        place
+                    }
                 };
                 let slot = slots[cell.local as usize];
                 let added = self.panes.add(cell.kind, slot, place.number, cell.count, cell.dirty && self.rows_wanted);
                 assert!(added.is_new, "a recovered pane is given once");
-                self.windows[place.live].top.touch(slot, cell.count);
+                self.windows[place.live].top.touch(slot, cell.count, group.keys.get(cell.local));
             }
             // Keep the noted keys few while millions of panes are loaded; what changed is told at the next apply.
             self.settle(1 << 16);
@@ -212,7 +227,7 @@ impl WindowStore {
                         live.touched = true;
                         touched.push(place.live);
                     }
-                    live.top.touch(slot, added.count);
+                    live.top.touch(slot, added.count, row.key.as_str());
                 }
             }
         }

@@ -403,12 +403,17 @@ impl Plan {
         };
         let busy: Arc<Mutex<BusySeconds>> = Arc::default();
         let measured = busy.clone();
+        let (built, builds) = channel();
         let guards = timely::execute(config, move |worker| {
             share::measure(worker, measured.clone());
             let kit = kits[worker.index()].lock().expect("kits are taken once").take().expect("kits are taken once");
             worker.dataflow(|scope| build(&mut Pipeline::new(scope, kit)));
+            // Whoever started the run may have gone.
+            let _ = built.send(());
         })
         .map_err(|error| Fault::failed("cannot start the workers", error, "check the limits on threads and memory"))?;
+        // A run has begun when every worker has its counts back. A worker that dies is told by its thread.
+        for () in builds.iter().take(workers) {}
         let clocked = ticker.clone();
         let interval = self.epoch_interval;
         spawn("ticker", tell, move || {

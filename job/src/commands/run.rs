@@ -3,6 +3,7 @@
 use crate::assemble::Assembly;
 use crate::cli::RunArguments;
 use crate::endpoints::Endpoints;
+use crate::http::Readiness;
 use crate::settings::{Settings, SourceKind};
 use crate::video_views;
 use crate::{http, logging, supervise};
@@ -10,7 +11,6 @@ use runtime::{Begun, BusySeconds, Event, RunTotals, Running, Stop};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use stream::{Commit, Exit, Fault};
 use tokio::runtime::Runtime;
@@ -43,7 +43,7 @@ pub(super) fn supervised(assembly: &Assembly, mode: &Mode) -> Result<ExitCode, F
     supervise::follow_parent();
     let wrong = |error: std::io::Error| Fault::failed("cannot start the job", error, "check the limits on threads");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(wrong)?;
-    let ready = Arc::new(AtomicBool::new(false));
+    let ready = Arc::new(Readiness::default());
     let settings = &assembly.settings;
     for key in &settings.without_effect {
         tracing::warn!(setting = key, "this setting has no effect yet: the part it bounds is not built");
@@ -67,7 +67,7 @@ pub(super) fn supervised(assembly: &Assembly, mode: &Mode) -> Result<ExitCode, F
     };
     announce(&running, &endpoints, mode);
     let commit = if mode.until_end { with_bar(&running, settings)? } else { wait(&running)? };
-    ready.store(false, Ordering::Release);
+    ready.end();
     let (totals, busy, unfinished) = (running.totals(), running.busy(), running.unfinished(&commit));
     running.finish();
     if mode.until_end {
@@ -89,7 +89,7 @@ fn start(
     assembly: &Assembly,
     mode: &Mode,
     runtime: &Runtime,
-    ready: &Arc<AtomicBool>,
+    ready: &Arc<Readiness>,
     stop: watch::Sender<Option<Stop>>,
 ) -> Result<(Running, Endpoints), Fault> {
     let settings = &assembly.settings;
@@ -112,13 +112,9 @@ fn start(
     }
     endpoints.write(&settings.state)?;
     let pipeline = assembly.pipeline();
-    let ready = ready.clone();
-    let on_reading = Box::new(move |handle| {
-        // In this order: a stop takes the readiness back.
-        ready.store(true, Ordering::Release);
-        stop.send_replace(Some(handle));
-    });
+    let on_reading = Box::new(move |handle| drop(stop.send_replace(Some(handle))));
     let running = assembly.plan(mode.until_end, on_reading)?.start(move |run| video_views::build(run, &pipeline))?;
+    ready.begin();
     Ok((running, endpoints))
 }
 
@@ -174,7 +170,7 @@ async fn bind(address: &str, key: &str, what: &str) -> Result<(tokio::net::TcpLi
 async fn watch_signals(
     (mut terminate, mut interrupt): (Signal, Signal),
     stop: watch::Receiver<Option<Stop>>,
-    ready: Arc<AtomicBool>,
+    ready: Arc<Readiness>,
     drain_timeout: Duration,
 ) {
     let mut next = async || {
@@ -184,7 +180,7 @@ async fn watch_signals(
         }
     };
     let code = next().await;
-    ready.store(false, Ordering::Release);
+    ready.end();
     let Some(stop) = stop.borrow().clone() else {
         tracing::info!("stopped while starting: this start has read nothing; what was committed before stays as it is");
         std::process::exit(0);
