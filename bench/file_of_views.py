@@ -49,10 +49,7 @@ def peer(file: pathlib.Path, threads: int) -> float:
 
 
 def measure(chosen: argparse.Namespace) -> int:
-    file = (chosen.cache / f"views-{chosen.views}-{chosen.videos}.ndjson").resolve()
-    if not file.exists():
-        print(f"Writing {chosen.views:,} views to {file}…", file=sys.stderr)
-        views.write(file, chosen.views, chosen.videos)
+    file = views.file(chosen.cache, chosen.views, chosen.videos)
     size = file.stat().st_size
     binary = chosen.binary.resolve()
     ours, theirs, summary = [], [], ""

@@ -1,8 +1,8 @@
-"""W2: a topic of views (8 partitions, lz4) through the whole job, beside a bare librdkafka consumer draining it.
+"""W2: the views of W1 in a topic (8 partitions, lz4) through the whole job, beside a bare librdkafka consumer draining it.
 
 The consumer is the quickest that librdkafka offers (callbacks from one queue) and looks at nothing. They take turns on the
 same broker, each run a process of its own. Before a figure is printed, one more run of topk fills SQLite too, and every
-count and list must equal what DuckDB counts in a file of the same views.
+count and list must equal what DuckDB counts in the file.
 """
 
 import argparse
@@ -14,11 +14,15 @@ import subprocess
 import sys
 import tempfile
 
+import confluent_kafka
+import confluent_kafka.admin
 import oracle
 import services
 import topk
+import views
 
 TOPIC = "view_events"
+PARTITIONS = 8
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,11 +32,29 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=2)
 
 
-def generate(binary: pathlib.Path, chosen: argparse.Namespace, to: list[str]) -> None:
-    """The views of one hour, in order of time; the same bytes wherever they go."""
-    words = ["--count", chosen.views, "--videos", chosen.videos, "--rate", chosen.views / 3600]
-    words += ["--disorder", 0, "--late", 0, "--malformed", 0, "--start", "2025-10-19T12:00:00Z"]
-    subprocess.run([binary, "generate", *map(str, words), *to], check=True, stdout=subprocess.DEVNULL)
+def fill(brokers: str, file: pathlib.Path) -> None:
+    """Every line of the file is a record; the partitions take turns, so that each is in the order of time."""
+    admin = confluent_kafka.admin.AdminClient({"bootstrap.servers": brokers})
+    for made in admin.create_topics([confluent_kafka.admin.NewTopic(TOPIC, PARTITIONS, 1)]).values():
+        made.result()
+    producer = confluent_kafka.Producer(
+        {
+            "bootstrap.servers": brokers,
+            "compression.type": "lz4",
+            "linger.ms": 50,
+            "batch.size": 1_000_000,
+            "queue.buffering.max.messages": 1_000_000,
+        }
+    )
+    with file.open("rb") as lines:
+        for index, line in enumerate(lines):
+            while True:
+                try:
+                    producer.produce(TOPIC, line.rstrip(b"\n"), partition=index % PARTITIONS)
+                    break
+                except BufferError:
+                    producer.poll(0.1)
+    producer.flush()
 
 
 def drained(brokers: str) -> tuple[float, int]:
@@ -58,19 +80,14 @@ def settings(brokers: str, state: pathlib.Path, workers: int, tables: str) -> to
 
 def measure(chosen: argparse.Namespace) -> int:
     binary = chosen.binary.resolve()
-    file = (chosen.cache / f"generated-{chosen.views}-{chosen.videos}.ndjson").resolve()
-    if not file.exists():
-        print(f"Writing {chosen.views:,} views to {file}…", file=sys.stderr)
-        generate(binary, chosen, ["--file", str(file.with_suffix(".unfinished"))])
-        file.with_suffix(".unfinished").rename(file)
+    file = views.file(chosen.cache, chosen.views, chosen.videos)
     ours, theirs, summary = [], [], ""
     root = pathlib.Path(tempfile.mkdtemp(prefix="topk-w2-"))
     try:
         with services.started("KAFKA") as found:
             brokers = found["KAFKA"]
             print("Filling the topic…", file=sys.stderr)
-            to = ["--kafka", "--partitions", "8", "--compression", "lz4"]
-            generate(binary, chosen, [*to, "--set", f"source.kafka.brokers={brokers}"])
+            fill(brokers, file)
             for turn in range(chosen.rounds):
                 rate, records = drained(brokers)
                 assert records == chosen.views, f"the topic has {records} records"

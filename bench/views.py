@@ -1,6 +1,7 @@
 """The views that workloads read: one million videos, Zipf 1.0, one hour of event time, about 110 bytes each."""
 
 import pathlib
+import sys
 
 import numpy
 
@@ -8,6 +9,15 @@ START = 1_760_875_200_000  # 2025-10-19T12:00:00Z
 HOUR = 3_600_000
 REGIONS = ["NA", "EU", "AP", "LA", "AF"]
 DEVICES = ["ios", "android", "web", "tv"]
+
+
+def file(cache: pathlib.Path, views: int, videos: int) -> pathlib.Path:
+    """The file of so many views; written once and kept in the cache."""
+    path = (cache / f"views-{views}-{videos}.ndjson").resolve()
+    if not path.exists():
+        print(f"Writing {views:,} views to {path}…", file=sys.stderr)
+        write(path, views, videos)
+    return path
 
 
 def write(path: pathlib.Path, views: int, videos: int, seed: int = 42) -> None:
