@@ -48,7 +48,7 @@ class Seen:
 def produce(brokers: str, chosen: argparse.Namespace, acknowledged: Seen) -> None:
     """Views with the present as their time, a hundredth of a second's worth at a time."""
     producer = confluent_kafka.Producer(
-        {"bootstrap.servers": brokers, "linger.ms": 5, "compression.type": "lz4", "acks": "all"}
+        {"bootstrap.servers": brokers, "linger.ms": 5, "log_level": 0, "compression.type": "lz4", "acks": "all"}
     )
     done = 0
 
@@ -135,6 +135,12 @@ def measure(chosen: argparse.Namespace) -> int:
                 for watcher in watchers:
                     watcher.join(30)
                 stop.set()
+                url = topk.endpoint(root, job, "job")
+                steps = {
+                    name: topk.metric(url, f'topk_follower_step_seconds_sum{{follower="{name}"}}')
+                    / topk.metric(url, f'topk_follower_step_seconds_count{{follower="{name}"}}')
+                    for name in ["redis", "postgres"]
+                }
     finally:
         shutil.rmtree(root)
     for name, seen in [("Redis", boards), ("Postgres", tables)]:
@@ -150,6 +156,7 @@ def measure(chosen: argparse.Namespace) -> int:
         "points": len(points),
         "redis": delays(boards),
         "postgres": delays(tables),
+        "mean_step_ms": {name: round(seconds * 1000) for name, seconds in steps.items()},
         "checked": "both end with exactly the acknowledged number",
     }
     print(json.dumps(figures, indent=2))

@@ -75,7 +75,7 @@ def is_ready(url: str) -> bool:
 
 
 def metric(url: str, name: str) -> float:
-    """A metric without labels; infinite until it is there."""
+    """A metric, named with its labels; infinite until it is there."""
     with contextlib.suppress(OSError):
         for line in urllib.request.urlopen(f"{url}/metrics", timeout=2).read().decode().splitlines():
             if line.startswith(name + " "):
