@@ -59,6 +59,7 @@ impl Assembly {
         let mut journal = JournalSettings::new(&settings.name, settings.windows.clone(), settings.rules);
         journal.retention = settings.retention.clone();
         journal.retain = settings.retain;
+        journal.patience = settings.state.patience();
         let intake = IntakeSettings {
             rules: settings.rules,
             windows: settings.windows.clone(),
@@ -92,7 +93,7 @@ impl Assembly {
     }
 
     fn store(&self) -> Result<Storage, Fault> {
-        runtime::local(&self.settings.state.join("journal").join(&self.settings.name))
+        self.settings.state.open(&["journal", &self.settings.name])
     }
 
     fn source(&self, store: &Storage, journal: &JournalSettings, until_end: bool) -> Result<Arc<dyn Source>, Fault> {

@@ -72,6 +72,13 @@ pub const METRICS: &[Metric] = &[
     metric("topk_journal_bytes_since_base", "", "Bytes of these records.", ""),
     metric("topk_journal_base_bytes", "", "Bytes of the newest base.", ""),
     metric(
+        "topk_journal_waiting",
+        "",
+        "Operations that wait because the journal's directory or bucket fails; nothing is counted on until it answers.",
+        "min_over_time(topk_journal_waiting[1m]) > 0",
+    ),
+    metric("topk_journal_retries_total", "operation", "Attempts at the journal's store that had to be repeated.", ""),
+    metric(
         "topk_follower_up",
         "follower",
         "1 while the sink answers, 0 while it is away; counting goes on either way.",

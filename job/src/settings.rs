@@ -1,12 +1,16 @@
 //! The job's settings as types, read from the layers that `config` loads. Every wrong value is reported at once.
 
 use config::{Loaded, Reader, Retention};
+use runtime::Place;
 use serde_json::{Value, json};
 use sources::JsonMapping;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use stream::{Fault, TimeRules, WindowKind, Windows, Zone};
+
+/// Where default paths lie, and where `topk top` looks for a running reader.
+pub const DATA: &str = "./data";
 
 /// Where records come from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,7 +53,7 @@ pub struct Settings {
     /// Settings the user gave that are checked and have no effect yet: said aloud when the job starts.
     pub without_effect: Vec<&'static str>,
     pub workers: usize,
-    pub state: PathBuf,
+    pub state: Place,
     pub listen: String,
     pub drain_timeout: Duration,
     pub source: SourceKind,
@@ -105,13 +109,12 @@ impl Settings {
         let short = Duration::from_millis(1)..=Duration::from_secs(3600);
         refuse_what_comes_later(read);
         let without_effect = without_effect(read);
-        let state = read.required("job.state");
         let windows = windows(read);
         Settings {
             name: name(read, "job.name"),
             without_effect,
             workers: read.integer("job.workers", 1..=64),
-            state: PathBuf::from(state.strip_prefix("file:").unwrap_or(&state)),
+            state: state(read),
             listen: read.required("job.listen"),
             drain_timeout: read.duration_within("job.drain_timeout", short.clone()),
             source: read.choice(
@@ -171,6 +174,15 @@ impl Settings {
         }
     }
 
+    /// Where files go that belong to this machine and not to the journal, `endpoints.json` above all: the directory of
+    /// the state, or `./data` when the state is in a bucket.
+    pub fn local_state(&self) -> &Path {
+        match &self.state {
+            Place::Directory(path) => path,
+            Place::Bucket(_) => Path::new(DATA),
+        }
+    }
+
     /// The settings that decide what counts mean: kept in the genesis record, refused when changed.
     pub fn semantic(&self) -> BTreeMap<String, Value> {
         let zone = self.windows.zone().name();
@@ -199,14 +211,32 @@ impl Settings {
 fn refuse_what_comes_later(read: &mut Reader<'_>) {
     read.refuse_later("event.dimensions", "ranking by a dimension");
     read.refuse_later("windows.sliding", "sliding windows");
-    let state = read.string("job.state");
-    read.refuse_later_if(
-        "job.state",
-        ["s3://", "gs://", "az://"].iter().any(|scheme| state.starts_with(scheme)),
-        "a journal in a bucket",
-    );
-    if state.contains("://") && !["s3://", "gs://", "az://"].iter().any(|scheme| state.starts_with(scheme)) {
-        read.reject("job.state", "it is not a place this program knows", "use file:PATH, such as file:./data");
+}
+
+fn state(read: &mut Reader<'_>) -> Place {
+    let text = read.required("job.state");
+    match Place::parse(&text) {
+        Ok(place) => {
+            let missing = match &place {
+                Place::Bucket(bucket) => bucket.service.missing_feature().map(|feature| (bucket.service, feature)),
+                Place::Directory(_) => None,
+            };
+            if let Some((service, feature)) = missing {
+                read.reject(
+                    "job.state",
+                    format!(
+                        "a journal in {}:// needs the cargo feature {feature}, which this binary is built without",
+                        service.scheme()
+                    ),
+                    format!("build with --features {feature}, or use file:PATH, such as file:./data"),
+                );
+            }
+            place
+        }
+        Err((why, hint)) => {
+            read.reject("job.state", why, hint);
+            Place::Directory(DATA.into())
+        }
     }
 }
 

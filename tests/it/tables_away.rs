@@ -1,7 +1,6 @@
 //! Postgres is away while views pour in, event time running far faster than the clock: counting and boards go on, memory
 //! stays as it is, and when Postgres is back everything in it is exact.
 
-use std::collections::BTreeMap;
 use std::fs;
 use stream::EventTime;
 use tests::dump::postgres_query;
@@ -27,24 +26,6 @@ fn produce(setup: &Setup, hour: i64, views: u64) {
         seed = 700 + hour
     );
     setup.generate(&words.split_whitespace().collect::<Vec<_>>());
-}
-
-/// The job's metrics by name; of those with labels, only the follower's.
-fn metrics(setup: &Setup) -> Option<BTreeMap<String, f64>> {
-    let url = format!("{}/metrics", setup.live_url("job"));
-    let text = ureq::get(&url).call().ok()?.body_mut().read_to_string().ok()?;
-    let lines = text.lines().filter(|line| !line.starts_with('#'));
-    Some(
-        lines
-            .filter_map(|line| {
-                line.rsplit_once(' ').map(|(name, value)| (name.to_owned(), value.parse().unwrap_or(0.0)))
-            })
-            .collect(),
-    )
-}
-
-fn metric(setup: &Setup, name: &str) -> f64 {
-    until(&format!("{name} is told"), LONG, || metrics(setup)?.get(name).copied())
 }
 
 /// Resident memory of the job itself, in MiB.
@@ -80,14 +61,14 @@ fn tables_that_are_away_under_load_are_exact_afterwards() {
         produce(&setup, hour, views);
         let sent = views * (hour as u64 + 1);
         until("boards show all of it", LONG, || (total_on_board(&setup) == sent).then_some(()));
-        assert_eq!(metric(&setup, "topk_records_counted_total"), sent as f64);
-        told.push((hour, resident(&job), metric(&setup, "topk_flush_backlog_bytes")));
+        assert_eq!(setup.metric("topk_records_counted_total"), sent as f64);
+        told.push((hour, resident(&job), setup.metric("topk_flush_backlog_bytes")));
     }
     for (hour, resident, backlog) in &told {
         println!("hour {hour}: {resident} MiB resident, {:.1} MiB waiting", backlog / 1048576.0);
     }
-    assert_eq!(metric(&setup, "topk_follower_up{follower=\"postgres\"}"), 0.0);
-    assert!(metric(&setup, "topk_flush_backlog_dropped_total") >= 1.0, "so many views were to outgrow the backlog");
+    assert_eq!(setup.metric("topk_follower_up{follower=\"postgres\"}"), 0.0);
+    assert!(setup.metric("topk_flush_backlog_dropped_total") >= 1.0, "so many views were to outgrow the backlog");
     // What is kept for as long as it lasts is bounded by the settings, not by how long Postgres is away.
     assert!(told.iter().all(|(_, _, backlog)| *backlog < 16.0 * 1048576.0), "{told:?}");
     if hours > 20 {

@@ -7,6 +7,8 @@
 //! setup.recount(&[]).expect_code(0);
 //! ```
 
+pub mod bad_answers;
+pub mod bucket;
 pub mod dump;
 pub mod kafka;
 pub mod own_postgres;
@@ -15,6 +17,7 @@ pub mod services;
 pub mod setup;
 pub mod wait;
 
+pub use bucket::Bucket;
 pub use dump::Tables;
 pub use process::{Finished, Running};
 pub use setup::Setup;

@@ -6,7 +6,7 @@ use crate::endpoints::Endpoints;
 use crate::settings::Settings;
 use crate::video_views;
 use crate::{http, logging, supervise};
-use runtime::{Begun, BusySeconds, Event, RunTotals, Running, Stop};
+use runtime::{Begun, BusySeconds, Event, Place, RunTotals, Running, Stop};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -110,7 +110,13 @@ fn start(
             }
         });
     }
-    endpoints.write(&settings.state)?;
+    match (endpoints.write(settings.local_state()), &settings.state) {
+        // A container whose state is in a bucket may have no disk to write to.
+        (Err(fault), Place::Bucket(_)) => {
+            tracing::warn!(%fault, "nobody here is told where the job listens: topk top needs --url");
+        }
+        (written, _) => written?,
+    }
     let pipeline = assembly.pipeline();
     let ready = ready.clone();
     let on_reading = Box::new(move |handle| {

@@ -29,9 +29,10 @@
 //! # Reading order
 //!
 //! `record` (what records say), `format` (their bytes), `columns` and `letters` (their binary sections), `store`
-//! (blocking I/O), `chain` (names, reading, the one way to write), `slots`, `start` (fencing), `fold` and `recover`
+//! and `attempts` (blocking I/O, trying again), `chain` (names, reading, the one way to write), `slots`, `start` (fencing), `fold` and `recover`
 //! (records into state), `reread` (the same beside a running job), `writer` (appending), `compact`, `collect` and `tend` (forgetting).
 
+mod attempts;
 mod base_part;
 mod chain;
 mod collect;

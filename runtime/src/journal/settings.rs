@@ -61,6 +61,8 @@ pub struct Patience {
     pub deadline: Duration,
     /// Attempts before the fault is handed up.
     pub attempts: u32,
+    /// The same once state is loaded and the job runs: then waiting costs less than another start.
+    pub attempts_running: u32,
     /// The first pause.
     pub first: Duration,
     /// The longest pause.
@@ -72,8 +74,22 @@ impl Default for Patience {
         Patience {
             deadline: Duration::from_secs(20),
             attempts: 60,
+            attempts_running: 60,
             first: Duration::from_millis(10),
             most: Duration::from_secs(1),
+        }
+    }
+}
+
+impl Patience {
+    /// With a bucket that refuses at once: about half a minute at a start, about an hour once the job runs.
+    pub fn with_a_bucket() -> Self {
+        Patience {
+            deadline: Duration::from_secs(30),
+            attempts: 20,
+            attempts_running: 1800,
+            first: Duration::from_millis(50),
+            most: Duration::from_secs(2),
         }
     }
 }

@@ -43,6 +43,7 @@ fn settings() -> JournalSettings {
     let patience = Patience {
         deadline: Duration::from_secs(20),
         attempts: 8,
+        attempts_running: 8,
         first: Duration::from_millis(1),
         most: Duration::from_millis(2),
     };
