@@ -155,14 +155,15 @@ impl Objects {
             Ok(Err(Error::NotFound { .. })) => Err(Trouble::Missing),
             Ok(Err(error)) => {
                 let hint = "check that the directory or bucket of job.state is there, writable and not full; for a bucket, the network, and endpoint and credentials in the environment";
+                let why = with_cause(&error);
                 Err(Trouble::Other(match error {
                     Error::PermissionDenied { .. }
                     | Error::Unauthenticated { .. }
                     | Error::NotImplemented { .. }
                     | Error::NotSupported { .. }
                     | Error::InvalidPath { .. }
-                    | Error::UnknownConfigurationKey { .. } => Fault::failed(what(), error, hint),
-                    error => Fault::transient(what(), error, hint),
+                    | Error::UnknownConfigurationKey { .. } => Fault::failed(what(), why, hint),
+                    _ => Fault::transient(what(), why, hint),
                 }))
             }
             Err(_) => Err(Trouble::Other(Fault::transient(
@@ -183,6 +184,17 @@ fn names_no_bucket(error: &Error) -> bool {
     let (Error::NotFound { source, .. } | Error::Generic { source, .. }) = error else { return false };
     let said = source.to_string();
     ["NoSuchBucket", "ContainerNotFound"].iter().any(|code| said.contains(code))
+}
+
+/// What the store says, and what is at the bottom of it: a client that cannot connect leaves that to its source.
+fn with_cause(error: &Error) -> String {
+    let said = error.to_string();
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    let cause = cause.to_string();
+    if said.contains(&cause) { said } else { format!("{said}: {cause}") }
 }
 
 enum Trouble {
