@@ -59,6 +59,7 @@ impl Assembly {
         let mut journal = JournalSettings::new(&settings.name, settings.windows.clone(), settings.rules);
         journal.retention = settings.retention.clone();
         journal.retain = settings.retain;
+        journal.max_bytes = settings.max_journal;
         journal.patience = settings.state.patience();
         let intake = IntakeSettings {
             rules: settings.rules,

@@ -70,6 +70,13 @@ pub const METRICS: &[Metric] = &[
     ),
     metric("topk_journal_records_since_base", "", "Records a restart replays on top of the newest base.", ""),
     metric("topk_journal_bytes_since_base", "", "Bytes of these records.", ""),
+    metric("topk_journal_stored_bytes", "", "Bytes of all that is in the journal; journal.max_bytes bounds them.", ""),
+    metric(
+        "topk_paused",
+        "reason",
+        "1 while nothing is read for this reason: the journal has outgrown its bound.",
+        "topk_paused == 1",
+    ),
     metric("topk_journal_base_bytes", "", "Bytes of the newest base.", ""),
     metric(
         "topk_journal_waiting",

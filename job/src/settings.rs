@@ -50,8 +50,6 @@ pub enum BoardKind {
 #[allow(missing_docs, reason = "each is the setting of the same name; config/default.toml says what it means")]
 pub struct Settings {
     pub name: String,
-    /// Settings the user gave that are checked and have no effect yet: said aloud when the job starts.
-    pub without_effect: Vec<&'static str>,
     pub workers: usize,
     pub state: Place,
     pub listen: String,
@@ -75,6 +73,7 @@ pub struct Settings {
     pub epoch_max_events: u64,
     pub max_backlog: u64,
     pub retain: Duration,
+    pub max_journal: u64,
     pub tables: TablesKind,
     pub board: BoardKind,
     pub postgres_url: String,
@@ -108,11 +107,9 @@ impl Settings {
     fn from_reader(read: &mut Reader<'_>) -> Self {
         let short = Duration::from_millis(1)..=Duration::from_secs(3600);
         refuse_what_comes_later(read);
-        let without_effect = without_effect(read);
         let windows = windows(read);
         Settings {
             name: name(read, "job.name"),
-            without_effect,
             workers: read.integer("job.workers", 1..=64),
             state: state(read),
             listen: read.required("job.listen"),
@@ -148,6 +145,7 @@ impl Settings {
             epoch_interval: read.duration_within("epoch.interval", short.clone()),
             epoch_max_events: read.integer("epoch.max_events", 1..=100_000_000),
             retain: read.duration("journal.retain"),
+            max_journal: max_journal(read),
             max_backlog: read.bytes("sink.max_backlog_bytes"),
             tables: read.choice(
                 "sink.tables",
@@ -240,10 +238,15 @@ fn state(read: &mut Reader<'_>) -> Place {
     }
 }
 
-/// Bounds whose parts come next. They are checked, and a user who sets one is told.
-fn without_effect(read: &mut Reader<'_>) -> Vec<&'static str> {
-    read.bytes("journal.max_bytes");
-    ["journal.max_bytes"].into_iter().filter(|key| read.is_set(key)).collect()
+/// Less than this is less than a journal of nothing needs for its own bases.
+const LEAST_JOURNAL: u64 = 1 << 20;
+
+fn max_journal(read: &mut Reader<'_>) -> u64 {
+    let bytes = read.bytes("journal.max_bytes");
+    if bytes < LEAST_JOURNAL {
+        read.reject("journal.max_bytes", "reading would pause for ever", "give it 1MiB at least");
+    }
+    bytes
 }
 
 fn name(read: &mut Reader<'_>, key: &str) -> String {

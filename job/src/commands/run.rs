@@ -45,9 +45,6 @@ pub(super) fn supervised(assembly: &Assembly, mode: &Mode) -> Result<ExitCode, F
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(wrong)?;
     let ready = Arc::new(AtomicBool::new(false));
     let settings = &assembly.settings;
-    for key in &settings.without_effect {
-        tracing::warn!(setting = key, "this setting has no effect yet: the part it bounds is not built");
-    }
     let (stop, stopped_by) = watch::channel(None);
     let signals = {
         // Listened for before anything is read, so that no stop is taken for one of a start that read nothing.

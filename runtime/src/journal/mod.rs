@@ -30,10 +30,12 @@
 //!
 //! `record` (what records say), `format` (their bytes), `columns` and `letters` (their binary sections), `store`
 //! and `attempts` (blocking I/O, trying again), `chain` (names, reading, the one way to write), `slots`, `start` (fencing), `fold` and `recover`
-//! (records into state), `reread` (the same beside a running job), `writer` (appending), `compact`, `collect` and `tend` (forgetting).
+//! (records into state), `reread` (the same beside a running job), `writer` (appending), `compact`, `collect`, `bound` and
+//! `tend` (forgetting).
 
 mod attempts;
 mod base_part;
+mod bound;
 mod chain;
 mod collect;
 mod columns;
@@ -57,6 +59,7 @@ mod tests;
 mod varint;
 mod writer;
 
+pub use bound::Full;
 pub use format::FORMAT_VERSION;
 pub use record::{Ack, EpochContent, FIRST, Genesis, StartOffset};
 pub use recovered::{Coverage, LoadFrom, Recovered};

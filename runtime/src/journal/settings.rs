@@ -16,6 +16,8 @@ pub struct JournalSettings {
     pub retention: Vec<Option<Duration>>,
     /// How long compacted records are kept (`journal.retain`).
     pub retain: Duration,
+    /// Compact for want of room beyond this many bytes, and be full when that does not help (`journal.max_bytes`).
+    pub max_bytes: u64,
     /// Compact after this many records.
     pub compact_records: usize,
     /// Do not compact for fewer bytes than this, however small the base is.
@@ -27,7 +29,7 @@ pub struct JournalSettings {
 }
 
 impl JournalSettings {
-    /// The usual: 256 records, 4 MiB, an hour, no followers, everything kept for ever.
+    /// The usual: 256 records, 4 MiB, an hour, no bound, no followers, everything kept for ever.
     pub fn new(job: &str, windows: Windows, rules: TimeRules) -> Self {
         JournalSettings {
             job: job.to_owned(),
@@ -35,6 +37,7 @@ impl JournalSettings {
             windows,
             rules,
             retain: Duration::from_secs(3600),
+            max_bytes: u64::MAX,
             compact_records: 256,
             compact_bytes: 4 << 20,
             followers: Vec::new(),
