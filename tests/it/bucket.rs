@@ -10,13 +10,19 @@ const NOON: i64 = 1_760_875_200_000;
 
 /// Adds views, a second apart; gives how many.
 fn add_views(setup: &Setup, views: i64) -> u64 {
-    let lines: String = (0..views)
-        .map(|number| format!("{{\"video_id\":\"v{}\",\"view_timestamp\":{}}}\n", number % 7, NOON + number * 1000))
-        .collect();
+    add_lines(setup, &view_lines(views));
+    views as u64
+}
+
+fn add_lines(setup: &Setup, lines: &str) {
     let path = setup.path("views").join("part.ndjson");
     let file = fs::OpenOptions::new().create(true).append(true).open(path);
     file.and_then(|mut file| file.write_all(lines.as_bytes())).expect("the file can be written");
-    views as u64
+}
+
+fn view_lines(views: i64) -> String {
+    let view = |number| format!("{{\"video_id\":\"v{}\",\"view_timestamp\":{}}}\n", number % 7, NOON + number * 1000);
+    (0..views).map(view).collect()
 }
 
 fn embedded(bucket: &Bucket, test: &str) -> Setup {
@@ -72,6 +78,34 @@ fn a_read_that_fails_is_repeated_and_nothing_is_taken_for_missing() {
     assert_eq!(second.figure("counted"), added, "what was counted before was counted again:\n{}", second.stdout);
     assert!(second.stderr.contains("the journal waits for its store"), "{}", second.stderr);
     assert!(assert_whole(&bucket, &setup) > before);
+    setup.recount(&[]).expect_code(0);
+}
+
+/// Dead letters fill the journal and not its bases: without deletions this job would pause for ever.
+#[test]
+fn what_compaction_replaced_is_deleted_though_deletes_fail_at_first() {
+    let bucket = Bucket::new("deletes");
+    let setup = embedded(&bucket, "deletes").with("journal.retain", "0s").with("journal.max_bytes", "1MiB");
+    add_views(&setup, 300);
+    let (mut state, letters) = (20251019_u64, 2500);
+    let mut nonsense = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        format!("{state:016x}")
+    };
+    let lines: String = (0..letters).map(|_| (0..125).map(|_| nonsense()).collect::<String>() + "\n").collect();
+    add_lines(&setup, &lines);
+    bucket.answers.plan(|kind, number, _| match (kind, number % 3) {
+        (Kind::Delete, 0) => Answer::DoneThenError,
+        (Kind::Delete, 1) => Answer::SlowDown,
+        _ => Answer::True,
+    });
+    let finished = setup.run_until_end();
+    assert_eq!((finished.figure("counted"), finished.figure("not_json")), (300, letters));
+    assert!(finished.stderr.contains("reading goes on: the journal has room again"), "{}", finished.stderr);
+    let (records, given) = (bucket.records(setup.name()), bucket.answers.given());
+    println!("{records:?}; {given:?}");
+    assert!(records[0] == 1 && records[1] > 10, "{records:?}");
+    assert!(given.contains_key(&(Kind::Delete, Answer::SlowDown)), "{given:?}");
     setup.recount(&[]).expect_code(0);
 }
 
