@@ -7,7 +7,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use operators::{IntakeSettings, RecordIntake};
 use reader::{Limits, ReaderSettings, Stores};
 use runtime::journal::{Journal, JournalSettings};
-use runtime::{Plan, Stop, Storage, WindowRules};
+use runtime::{Place, Plan, Stop, Storage, WindowRules};
 use sinks::{
     BoardFollower, BoardReadings, BoardSettings, DeadLetterFile, MemoryBoard, PostgresReadings, PostgresTables,
     RedisReadings, SqliteReadings, SqliteTables, TableReadings, TablesSettings,
@@ -16,10 +16,12 @@ use sources::{
     DeadLetterProducer, DeadLetterSettings, FileSource, GeneratorSettings, GeneratorSource, JsonDecoder, KafkaSettings,
     KafkaSource, KafkaStart,
 };
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use stream::{Assignment, Clock, EventTime, Fault, Follower, Intake, PartitionState, Source, SystemClock};
+
+/// The folder of journals in a job's state.
+const JOURNAL: &str = "journal";
 
 /// Settings with everything that is shared by what is built from them.
 pub struct Assembly {
@@ -95,25 +97,27 @@ impl Assembly {
         let mut journal = JournalSettings::new(&settings.name, settings.windows.clone(), settings.rules);
         journal.retention = settings.retention.clone();
         journal.retain = settings.retain;
+        journal.max_bytes = settings.max_journal;
+        journal.patience = settings.state.patience();
         journal
-    }
-
-    fn journal_folder(&self) -> PathBuf {
-        self.settings.state.join("journal").join(&self.settings.name)
     }
 
     /// Where the journal is, for people.
     pub fn journal_place(&self) -> String {
-        self.journal_folder().display().to_string()
+        let state = self.settings.state.to_string();
+        format!("{}/{JOURNAL}/{}", state.trim_end_matches('/'), self.settings.name)
     }
 
     fn store(&self) -> Result<Storage, Fault> {
-        runtime::local(&self.journal_folder())
+        self.settings.state.open(&[JOURNAL, &self.settings.name])
     }
 
-    /// Whether anything is where the journal would be.
-    pub fn has_journal(&self) -> bool {
-        self.journal_folder().is_dir()
+    /// Whether there is a place to look for a journal in. Of a bucket that shows when it is read.
+    pub fn may_have_journal(&self) -> bool {
+        match &self.settings.state {
+            Place::Directory(path) => path.join(JOURNAL).join(&self.settings.name).is_dir(),
+            Place::Bucket(_) => true,
+        }
     }
 
     /// The journal that is there, to be read: nothing is made where there is none.
@@ -121,7 +125,7 @@ impl Assembly {
     /// # Errors
     /// There is none, or it cannot be opened.
     pub fn existing_journal(&self) -> Result<Journal, Fault> {
-        if !self.has_journal() {
+        if !self.may_have_journal() {
             return Err(Fault::failed(
                 format!("there is no journal in {}", self.journal_place()),
                 "there is no such directory",

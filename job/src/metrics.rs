@@ -70,7 +70,21 @@ pub const METRICS: &[Metric] = &[
     ),
     metric("topk_journal_records_since_base", "", "Records a restart replays on top of the newest base.", ""),
     metric("topk_journal_bytes_since_base", "", "Bytes of these records.", ""),
+    metric("topk_journal_stored_bytes", "", "Bytes of all that is in the journal; journal.max_bytes bounds them.", ""),
+    metric(
+        "topk_paused",
+        "reason",
+        "1 while nothing is read for this reason: the journal has outgrown its bound.",
+        "topk_paused == 1",
+    ),
     metric("topk_journal_base_bytes", "", "Bytes of the newest base.", ""),
+    metric(
+        "topk_journal_waiting",
+        "",
+        "Operations that wait because the journal's directory or bucket fails; nothing is counted on until it answers.",
+        "min_over_time(topk_journal_waiting[1m]) > 0",
+    ),
+    metric("topk_journal_retries_total", "operation", "Attempts at the journal's store that had to be repeated.", ""),
     metric(
         "topk_follower_up",
         "follower",

@@ -1,13 +1,17 @@
 //! The job's settings as types, read from the layers that `config` loads. Every wrong value is reported at once.
 
 use config::{Loaded, Reader, Retention};
+use runtime::Place;
 use serde_json::{Value, json};
 use sinks::RedisAddress;
 use sources::JsonMapping;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use stream::{Fault, TimeRules, WindowKind, Windows, Zone};
+
+/// Where default paths lie, and where `topk top` looks for a running reader.
+pub const DATA: &str = "./data";
 
 /// Where records come from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,10 +51,8 @@ pub enum BoardKind {
 #[allow(missing_docs, reason = "each is the setting of the same name; config/default.toml says what it means")]
 pub struct Settings {
     pub name: String,
-    /// Settings the user gave that are checked and have no effect yet: said aloud when the job starts.
-    pub without_effect: Vec<&'static str>,
     pub workers: usize,
-    pub state: PathBuf,
+    pub state: Place,
     pub listen: String,
     pub drain_timeout: Duration,
     pub source: SourceKind,
@@ -72,6 +74,7 @@ pub struct Settings {
     pub epoch_max_events: u64,
     pub max_backlog: u64,
     pub retain: Duration,
+    pub max_journal: u64,
     pub tables: TablesKind,
     pub board: BoardKind,
     pub postgres_url: String,
@@ -105,14 +108,11 @@ impl Settings {
     fn from_reader(read: &mut Reader<'_>) -> Self {
         let short = Duration::from_millis(1)..=Duration::from_secs(3600);
         refuse_what_comes_later(read);
-        let without_effect = without_effect(read);
-        let state = read.required("job.state");
         let windows = windows(read);
         Settings {
             name: name(read, "job.name"),
-            without_effect,
             workers: read.integer("job.workers", 1..=64),
-            state: PathBuf::from(state.strip_prefix("file:").unwrap_or(&state)),
+            state: state(read),
             listen: read.required("job.listen"),
             drain_timeout: read.duration_within("job.drain_timeout", short.clone()),
             source: read.choice(
@@ -146,6 +146,7 @@ impl Settings {
             epoch_interval: read.duration_within("epoch.interval", short.clone()),
             epoch_max_events: read.integer("epoch.max_events", 1..=100_000_000),
             retain: read.duration("journal.retain"),
+            max_journal: max_journal(read),
             max_backlog: read.bytes("sink.max_backlog_bytes"),
             tables: read.choice(
                 "sink.tables",
@@ -169,6 +170,15 @@ impl Settings {
             dead_rotate_at: read.bytes("sink.dead_letters.rotate_at"),
             reader_listen: read.required("reader.listen"),
             reader_postgres_url: read.string("reader.postgres_url"),
+        }
+    }
+
+    /// Where files go that belong to this machine and not to the journal, `endpoints.json` above all: the directory of
+    /// the state, or `./data` when the state is in a bucket.
+    pub fn local_state(&self) -> &Path {
+        match &self.state {
+            Place::Directory(path) => path,
+            Place::Bucket(_) => Path::new(DATA),
         }
     }
 
@@ -200,21 +210,44 @@ impl Settings {
 fn refuse_what_comes_later(read: &mut Reader<'_>) {
     read.refuse_later("event.dimensions", "ranking by a dimension");
     read.refuse_later("windows.sliding", "sliding windows");
-    let state = read.string("job.state");
-    read.refuse_later_if(
-        "job.state",
-        ["s3://", "gs://", "az://"].iter().any(|scheme| state.starts_with(scheme)),
-        "a journal in a bucket",
-    );
-    if state.contains("://") && !["s3://", "gs://", "az://"].iter().any(|scheme| state.starts_with(scheme)) {
-        read.reject("job.state", "it is not a place this program knows", "use file:PATH, such as file:./data");
+}
+
+fn state(read: &mut Reader<'_>) -> Place {
+    let text = read.required("job.state");
+    match Place::parse(&text) {
+        Ok(place) => {
+            let missing = match &place {
+                Place::Bucket(bucket) => bucket.service.missing_feature().map(|feature| (bucket.service, feature)),
+                Place::Directory(_) => None,
+            };
+            if let Some((service, feature)) = missing {
+                read.reject(
+                    "job.state",
+                    format!(
+                        "a journal in {}:// needs the cargo feature {feature}, which this binary is built without",
+                        service.scheme()
+                    ),
+                    format!("build with --features {feature}, or use file:PATH, such as file:./data"),
+                );
+            }
+            place
+        }
+        Err((why, hint)) => {
+            read.reject("job.state", why, hint);
+            Place::Directory(DATA.into())
+        }
     }
 }
 
-/// Bounds whose parts come next. They are checked, and a user who sets one is told.
-fn without_effect(read: &mut Reader<'_>) -> Vec<&'static str> {
-    read.bytes("journal.max_bytes");
-    ["journal.max_bytes"].into_iter().filter(|key| read.is_set(key)).collect()
+/// Less than this is less than a journal of nothing needs for its own bases.
+const LEAST_JOURNAL: u64 = 1 << 20;
+
+fn max_journal(read: &mut Reader<'_>) -> u64 {
+    let bytes = read.bytes("journal.max_bytes");
+    if bytes < LEAST_JOURNAL {
+        read.reject("journal.max_bytes", "reading would pause for ever", "give it 1MiB at least");
+    }
+    bytes
 }
 
 fn name(read: &mut Reader<'_>, key: &str) -> String {

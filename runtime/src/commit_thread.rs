@@ -36,7 +36,18 @@ impl CommitThread {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
+            self.writer.hear(self.acks.all());
             self.writer.tend()?;
+            self.look_for_room();
+        }
+    }
+
+    /// A full journal stops reading; one that has room again lets it go on.
+    fn look_for_room(&mut self) {
+        let full = self.writer.full();
+        if full.is_some() != self.alignment.is_full() {
+            self.alignment.set_full(full.is_some());
+            self.observer.full(full.as_ref());
         }
     }
 

@@ -4,7 +4,7 @@
 //! outcome between reads, so a partition overshoots by the epochs that are under way.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use stream::{EventTime, PartitionState};
@@ -69,17 +69,29 @@ impl Drift {
     }
 }
 
-/// Who is held, told by the commit thread and looked at by readers.
+/// Who is held, and whether all are, told by the commit thread and looked at by readers.
 #[derive(Default)]
 pub(crate) struct Alignment {
     version: AtomicU64,
     held: Mutex<Held>,
+    is_full: AtomicBool,
 }
 
 impl Alignment {
     pub(crate) fn set(&self, held: &Held) {
         *self.held.lock().expect("nobody panics while holding the alignment") = held.clone();
         self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// The journal is full: nothing is read; or it has room again.
+    pub(crate) fn set_full(&self, is_full: bool) {
+        self.is_full.store(is_full, Ordering::Relaxed);
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Whether all partitions are held.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Relaxed)
     }
 
     /// Grows with every change.

@@ -44,4 +44,4 @@ pub use read::Input;
 pub use run::{NewIntake, Plan};
 pub use running::{Begun, Event, Running, Stop};
 pub use share::BusySeconds;
-pub use storage::{Storage, local};
+pub use storage::{Bucket, Place, Service, Storage};

@@ -2,7 +2,7 @@
 //! back, and, while behind, how far and for how long.
 
 use crate::drift::Held;
-use crate::journal::Writer;
+use crate::journal::{Full, Writer};
 use crate::lag::Lag;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -66,6 +66,7 @@ impl Observer {
         for kind in windows.kinds() {
             metrics::counter!("topk_late_records_total", "window" => kind.name.clone()).absolute(0);
         }
+        metrics::gauge!("topk_paused", "reason" => "journal.max_bytes").set(0.0);
         Observer {
             windows,
             rules,
@@ -114,6 +115,7 @@ impl Observer {
         let status = writer.status();
         metrics::gauge!("topk_journal_records_since_base").set(status.records_since_base as f64);
         metrics::gauge!("topk_journal_bytes_since_base").set(status.bytes_since_base as f64);
+        metrics::gauge!("topk_journal_stored_bytes").set(status.stored_bytes as f64);
         metrics::gauge!("topk_journal_base_bytes").set(status.base_bytes as f64);
         let now = self.clock.monotonic();
         if now - self.last_look >= LOOK_EVERY {
@@ -173,6 +175,29 @@ impl Observer {
             None => tracing::info!("no partition holds the watermark back any more"),
         }
         self.holder = now;
+    }
+
+    /// Reading stops because the journal is full, or goes on.
+    pub(crate) fn full(&self, full: Option<&Full>) {
+        metrics::gauge!("topk_paused", "reason" => "journal.max_bytes").set(f64::from(u8::from(full.is_some())));
+        match full {
+            Some(Full { stored, max, held_by: Some(follower) }) => {
+                tracing::warn!(
+                    stored,
+                    max,
+                    %follower,
+                    "reading is paused: the journal has outgrown journal.max_bytes, and keeps what this follower has not got; bring it back, or raise the bound"
+                );
+            }
+            Some(Full { stored, max, held_by: None }) => {
+                tracing::warn!(
+                    stored,
+                    max,
+                    "reading is paused: the journal has outgrown journal.max_bytes, and what remains is younger than journal.retain or is the state itself; wait, or change one of the two"
+                );
+            }
+            None => tracing::info!("reading goes on: the journal has room again"),
+        }
     }
 
     /// Partitions are read no further, or go on.

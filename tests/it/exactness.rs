@@ -7,6 +7,7 @@ use std::fs;
 use tests::Setup;
 use tests::setup::text;
 
+mod bucket;
 mod kills;
 mod moments;
 mod same_answer;

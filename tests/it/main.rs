@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod boards;
+mod bucket;
 mod command_line;
 mod embedded;
 mod exactness;

@@ -1,7 +1,6 @@
 //! Postgres is away while views pour in, event time running far faster than the clock: counting and boards go on, memory
 //! stays as it is, and when Postgres is back everything in it is exact.
 
-use std::collections::BTreeMap;
 use std::fs;
 use stream::EventTime;
 use tests::dump::postgres_query;
@@ -27,24 +26,6 @@ fn produce(setup: &Setup, hour: i64, views: u64) {
         seed = 700 + hour
     );
     setup.generate(&words.split_whitespace().collect::<Vec<_>>());
-}
-
-/// The job's metrics by name; of those with labels, only the follower's.
-fn metrics(setup: &Setup) -> Option<BTreeMap<String, f64>> {
-    let url = format!("{}/metrics", setup.live_url("job"));
-    let text = ureq::get(&url).call().ok()?.body_mut().read_to_string().ok()?;
-    let lines = text.lines().filter(|line| !line.starts_with('#'));
-    Some(
-        lines
-            .filter_map(|line| {
-                line.rsplit_once(' ').map(|(name, value)| (name.to_owned(), value.parse().unwrap_or(0.0)))
-            })
-            .collect(),
-    )
-}
-
-fn metric(setup: &Setup, name: &str) -> f64 {
-    until(&format!("{name} is told"), LONG, || metrics(setup)?.get(name).copied())
 }
 
 /// Resident memory of the job itself, in MiB.
@@ -80,14 +61,14 @@ fn tables_that_are_away_under_load_are_exact_afterwards() {
         produce(&setup, hour, views);
         let sent = views * (hour as u64 + 1);
         until("boards show all of it", LONG, || (total_on_board(&setup) == sent).then_some(()));
-        assert_eq!(metric(&setup, "topk_records_counted_total"), sent as f64);
-        told.push((hour, resident(&job), metric(&setup, "topk_flush_backlog_bytes")));
+        assert_eq!(setup.metric("topk_records_counted_total"), sent as f64);
+        told.push((hour, resident(&job), setup.metric("topk_flush_backlog_bytes")));
     }
     for (hour, resident, backlog) in &told {
         println!("hour {hour}: {resident} MiB resident, {:.1} MiB waiting", backlog / 1048576.0);
     }
-    assert_eq!(metric(&setup, "topk_follower_up{follower=\"postgres\"}"), 0.0);
-    assert!(metric(&setup, "topk_flush_backlog_dropped_total") >= 1.0, "so many views were to outgrow the backlog");
+    assert_eq!(setup.metric("topk_follower_up{follower=\"postgres\"}"), 0.0);
+    assert!(setup.metric("topk_flush_backlog_dropped_total") >= 1.0, "so many views were to outgrow the backlog");
     // What is kept for as long as it lasts is bounded by the settings, not by how long Postgres is away.
     assert!(told.iter().all(|(_, _, backlog)| *backlog < 16.0 * 1048576.0), "{told:?}");
     if hours > 20 {
@@ -106,4 +87,59 @@ fn tables_that_are_away_under_load_are_exact_afterwards() {
     let progress =
         postgres_query(postgres.url(), &format!("SELECT epoch, top_k_epoch FROM {}.topk_progress", setup.name()));
     assert_eq!(progress[0]["epoch"], progress[0]["top_k_epoch"], "lists are as of the last epoch too");
+}
+
+/// The journal keeps what the tables lack, up to its bound.
+#[test]
+fn a_full_journal_pauses_reading_by_name_and_it_goes_on_once_the_tables_are_back() {
+    let postgres = OwnPostgres::start();
+    let setup = Setup::on_services("full")
+        .with("sink.postgres.url", postgres.url())
+        .with("journal.retain", "0s")
+        .with("journal.max_bytes", "1MiB");
+    let produce = |hour: i64| {
+        let start = EventTime::from_millis(START + hour * HOUR);
+        let words = format!(
+            "--kafka --partitions 4 --count 100000 --rate 27.8 --start {start} --seed {} --videos 20000 --disorder 5 --late 1 --malformed 0",
+            900 + hour
+        );
+        setup.generate(&words.split_whitespace().collect::<Vec<_>>());
+    };
+    produce(0);
+    let job = setup.start(&["run"]);
+    until("the first hour is counted", LONG, || (setup.metric("topk_records_counted_total") == 1e5).then_some(()));
+    assert_eq!(setup.metric("topk_paused{reason=\"journal.max_bytes\"}"), 0.0);
+    let is_paused = || setup.metric("topk_paused{reason=\"journal.max_bytes\"}") == 1.0;
+
+    postgres.down();
+    let mut hours = 1;
+    while !is_paused() {
+        assert!(hours < 30, "{} bytes and not full yet", setup.metric("topk_journal_stored_bytes"));
+        produce(hours);
+        hours += 1;
+        let sent = hours as f64 * 1e5;
+        until("it is counted, or reading pauses", LONG, || {
+            (is_paused() || setup.metric("topk_records_counted_total") == sent).then_some(())
+        });
+    }
+    produce(hours);
+    hours += 1;
+    let (sent, counted) = (hours as f64 * 1e5, setup.metric("topk_records_counted_total"));
+    let stored = setup.metric("topk_journal_stored_bytes");
+    println!("{counted} of {sent} counted, {stored} bytes stored");
+    // The epochs that were under way came on top.
+    assert!(counted < sent && stored < 1.5 * f64::from(1 << 20), "{stored}");
+    let said = job.stderr();
+    assert!(said.contains("reading is paused: the journal has outgrown journal.max_bytes"), "{said}");
+    assert!(said.contains("\"follower\":\"postgres\""), "{said}");
+
+    postgres.up();
+    until("reading goes on, and all is counted", LONG, || {
+        (setup.metric("topk_records_counted_total") == sent).then_some(())
+    });
+    job.signal("TERM");
+    let ended = job.wait(LONG).expect_code(0);
+    assert!(ended.stderr.contains("reading goes on: the journal has room again"), "{}", ended.stderr);
+    setup.run_until_end();
+    setup.recount(&[]).expect_code(0);
 }

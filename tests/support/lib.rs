@@ -8,6 +8,8 @@
 //! ```
 
 pub mod door;
+pub mod bad_answers;
+pub mod bucket;
 pub mod dump;
 pub mod kafka;
 pub mod own_postgres;
@@ -17,6 +19,7 @@ pub mod services;
 pub mod setup;
 pub mod wait;
 
+pub use bucket::Bucket;
 pub use door::Door;
 pub use dump::Tables;
 pub use process::{Finished, Running};

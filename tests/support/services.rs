@@ -31,6 +31,11 @@ pub fn redis() -> String {
     address("TOPK_TEST_REDIS", "redis://host:port")
 }
 
+/// `http://host:port` of a server that speaks S3.
+pub fn s3() -> String {
+    address("TOPK_TEST_S3", "http://host:port of a server that speaks S3")
+}
+
 fn address(variable: &str, form: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| {
         panic!(

@@ -19,6 +19,8 @@ pub struct Setup {
     folder: tempfile::TempDir,
     name: String,
     settings: BTreeMap<String, toml::Value>,
+    /// What its processes find in their environment.
+    environment: BTreeMap<String, String>,
     /// Topics to delete.
     topics: Vec<String>,
     runs: AtomicU32,
@@ -74,7 +76,8 @@ impl Setup {
         let folder = tempfile::Builder::new().prefix("topk-").tempdir().expect("a temporary folder");
         let (name, runs) = (services::unique(test), AtomicU32::new(0));
         let started = SystemClock::default().now().0;
-        let setup = Setup { folder, name: name.clone(), settings: BTreeMap::new(), topics: Vec::new(), runs, started };
+        let (settings, environment) = (BTreeMap::new(), BTreeMap::new());
+        let setup = Setup { folder, name: name.clone(), settings, environment, topics: Vec::new(), runs, started };
         let state = format!("file:{}", setup.path("data").display());
         setup
             .with("job.name", name)
@@ -113,6 +116,13 @@ impl Setup {
         self.settings.insert(key.to_owned(), value.into());
     }
 
+    /// The same with one more variable in its environment.
+    #[must_use]
+    pub fn in_environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
     /// The settings of this test, by their dotted names.
     pub fn settings(&self) -> &BTreeMap<String, toml::Value> {
         &self.settings
@@ -147,10 +157,10 @@ impl Setup {
         path
     }
 
-    /// `topk` with these words, then `--config` with the settings; without any `TOPK__…` of this environment.
+    /// `topk` with these words, then `--config` with the settings; without any `TOPK__…` or `AWS_…` of this environment.
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = bare_topk(words);
-        command.arg("--config").arg(self.config());
+        command.arg("--config").arg(self.config()).envs(&self.environment);
         command
     }
 
@@ -213,6 +223,16 @@ impl Setup {
         })
     }
 
+    /// A metric of the running job, by its name with its labels, as soon as it is told.
+    pub fn metric(&self, name: &str) -> f64 {
+        crate::until(&format!("{name} is told"), LONG, || {
+            let text =
+                ureq::get(format!("{}/metrics", self.live_url("job"))).call().ok()?.body_mut().read_to_string().ok()?;
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned))?;
+            line.parse().ok()
+        })
+    }
+
     /// Every table with every row. A table that is not there yet is absent.
     pub fn tables(&self) -> Tables {
         match self.setting("sink.tables") {
@@ -248,13 +268,14 @@ impl Drop for Setup {
     }
 }
 
-/// `topk` with these words alone, without any `TOPK__…` of this environment.
+/// `topk` with these words alone, without any `TOPK__…` or `AWS_…` of this environment.
 pub fn bare_topk(words: &[&str]) -> Command {
     let mut command = Command::new(topk());
     command.args(words);
-    std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TOPK__")).for_each(|(name, _)| {
+    let names = std::env::vars_os().map(|(name, _)| name);
+    for name in names.filter(|name| ["TOPK__", "AWS_"].iter().any(|own| name.to_string_lossy().starts_with(own))) {
         command.env_remove(name);
-    });
+    }
     command
 }
 

@@ -5,6 +5,7 @@ use crate::cli::SettingsArguments;
 use crate::endpoints::Endpoints;
 use crate::settings::{Settings, SourceKind};
 use crate::shown::{grouped, printable};
+use runtime::Place;
 use runtime::journal::Glance;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -44,16 +45,14 @@ pub(super) fn doctor(arguments: &SettingsArguments) -> Result<ExitCode, Fault> {
             }
         }
     };
-    let unused = assembly.settings.without_effect.iter();
-    let unused = unused.map(|key| Doubtful(format!("{key} is set and has no effect in this version")));
-    tell("settings", [Good(from)].into_iter().chain(unused).collect());
+    tell("settings", vec![Good(from)]);
     let (journal, findings) = journal(&assembly);
     tell("journal", findings);
     tell("source", source(&assembly, journal.as_ref()));
     for (name, findings) in followers(&assembly, journal.as_ref()) {
         tell(name, findings);
     }
-    let running = running(&assembly.settings.state);
+    let running = running(assembly.settings.local_state());
     for (key, address) in
         [("job.listen", &assembly.settings.listen), ("reader.listen", &assembly.settings.reader_listen)]
     {
@@ -79,13 +78,17 @@ struct Journaled {
 
 fn journal(assembly: &Assembly) -> (Option<Journaled>, Vec<Finding>) {
     let place = assembly.journal_place();
-    if !assembly.has_journal() {
-        return (None, vec![writable(&assembly.settings.state, &place)]);
+    let not_begun = || match &assembly.settings.state {
+        Place::Directory(path) => writable(path, &place),
+        Place::Bucket(_) => Good(format!("{place}: not begun yet; the bucket answers")),
+    };
+    if !assembly.may_have_journal() {
+        return (None, vec![not_begun()]);
     }
     let looked = assembly.existing_journal().and_then(|journal| Ok((journal.look()?, journal.standing()?)));
     let (glance, standing) = match looked {
         Ok((Some(glance), Some(standing))) => (glance, standing),
-        Ok(_) => return (None, vec![writable(&assembly.settings.state, &place)]),
+        Ok(_) => return (None, vec![not_begun()]),
         Err(fault) => return (None, vec![Bad(fault)]),
     };
     let age = Duration::from_millis(u64::try_from(assembly.clock.now().0 - glance.written_at.0).unwrap_or(0));

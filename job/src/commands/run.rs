@@ -7,7 +7,7 @@ use crate::http::Readiness;
 use crate::settings::{Settings, SourceKind};
 use crate::video_views;
 use crate::{http, logging, supervise};
-use runtime::{Begun, BusySeconds, Event, RunTotals, Running, Stop};
+use runtime::{Begun, BusySeconds, Event, Place, RunTotals, Running, Stop};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -45,9 +45,6 @@ pub(super) fn supervised(assembly: &Assembly, mode: &Mode) -> Result<ExitCode, F
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(wrong)?;
     let ready = Arc::new(Readiness::default());
     let settings = &assembly.settings;
-    for key in &settings.without_effect {
-        tracing::warn!(setting = key, "this setting has no effect yet: the part it bounds is not built");
-    }
     let (stop, stopped_by) = watch::channel(None);
     let signals = {
         // Listened for before anything is read, so that no stop is taken for one of a start that read nothing.
@@ -110,7 +107,13 @@ fn start(
             }
         });
     }
-    endpoints.write(&settings.state)?;
+    match (endpoints.write(settings.local_state()), &settings.state) {
+        // A container whose state is in a bucket may have no disk to write to.
+        (Err(fault), Place::Bucket(_)) => {
+            tracing::warn!(%fault, "nobody here is told where the job listens: topk top needs --url");
+        }
+        (written, _) => written?,
+    }
     let pipeline = assembly.pipeline();
     let on_reading = Box::new(move |handle| drop(stop.send_replace(Some(handle))));
     let running = assembly.plan(mode.until_end, on_reading)?.start(move |run| video_views::build(run, &pipeline))?;

@@ -2,6 +2,7 @@
 
 use crate::cli::TopArguments;
 use crate::endpoints::Endpoints;
+use crate::settings::DATA;
 use crate::shown::{grouped, printable};
 use serde::Deserialize;
 use serde_json::Value;
@@ -44,7 +45,7 @@ struct Item {
 pub(super) fn top(arguments: &TopArguments) -> Result<ExitCode, Fault> {
     let reader = match &arguments.url {
         Some(url) => url.trim_end_matches('/').to_owned(),
-        None => running_reader(Path::new("./data"))?,
+        None => running_reader(Path::new(DATA))?,
     };
     let text = ask(&reader, arguments)?;
     let unreadable = |error: serde_json::Error| {

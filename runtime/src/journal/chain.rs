@@ -1,5 +1,6 @@
 //! The chain of records: their names, reading them with every link checked, and the one way to write anything.
 
+use super::attempts::Attempts;
 use super::format::{self, Kind, Opened, unreadable};
 use super::record::{EpochBody, FIRST, Link};
 use super::store::{Attempt, Objects};
@@ -155,9 +156,10 @@ pub(super) enum Put {
 }
 
 /// Create an object. AlreadyExists and unknown outcomes are settled by reading back; anything else is tried again with
-/// the same bytes until patience ends.
+/// the same bytes until patience ends. That a bucket says "conflict" while another put of the name is under way is an
+/// AlreadyExists too: then nothing is read back, and our bytes are offered again.
 pub(super) fn create(objects: &Objects, name: &str, bytes: &Bytes) -> Result<Put, Fault> {
-    let mut attempt = 0;
+    let mut attempts = Attempts::of(objects, "write", name);
     loop {
         let fault = match objects.create_once(name, bytes) {
             Attempt::Created => return Ok(Put::Ours),
@@ -176,11 +178,9 @@ pub(super) fn create(objects: &Objects, name: &str, bytes: &Bytes) -> Result<Put
                 "check the directory or bucket that holds the state",
             )
         });
-        if !fault.is_transient() || !objects.pause(attempt) {
+        if !attempts.again(&fault) {
             return Err(fault);
         }
-        tracing::warn!(%fault, attempt = attempt + 1, "a journal write failed; offering the same bytes again");
-        attempt += 1;
     }
 }
 

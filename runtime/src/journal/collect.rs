@@ -58,7 +58,8 @@ fn collectable_folder(name: &str, ours: Generation) -> Option<String> {
 /// Delete. What fails is left for the next time.
 pub(super) fn delete(objects: &Objects, listing: &Listing) -> Result<(), Fault> {
     let records = listing.records.iter().flat_map(|(first, last)| (first.0..=last.0).map(Sequence));
-    records.map(name_of).chain(listing.parts.iter().cloned()).try_for_each(|name| objects.delete(&name))
+    let names: Vec<String> = records.map(name_of).chain(listing.parts.iter().cloned()).collect();
+    objects.delete(&names)
 }
 
 #[cfg(test)]

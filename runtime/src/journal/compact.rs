@@ -65,7 +65,12 @@ pub(super) fn deletable(
     marks: &[Mark],
     now: WallTime,
 ) -> Sequence {
-    let mut last = aged(settings, marks, now);
+    aged(settings, marks, now).min(passed(settings, acks))
+}
+
+/// Every follower that reads records is past this one.
+pub(super) fn passed(settings: &JournalSettings, acks: &BTreeMap<String, Ack>) -> Sequence {
+    let mut last = Sequence(u64::MAX);
     for (name, hold) in &settings.followers {
         if *hold != Hold::WithinRetain {
             let reached = acks.get(name).map_or(0, |ack| ack.sequence.0);
@@ -76,7 +81,7 @@ pub(super) fn deletable(
 }
 
 /// The last record that is known to be older than `journal.retain`.
-fn aged(settings: &JournalSettings, marks: &[Mark], now: WallTime) -> Sequence {
+pub(super) fn aged(settings: &JournalSettings, marks: &[Mark], now: WallTime) -> Sequence {
     let old = marks.iter().filter(|mark| mark.is_older(now, settings.retain));
     old.map(|mark| mark.covered).max().unwrap_or_default()
 }
@@ -96,12 +101,16 @@ pub(super) struct Order {
     pub(super) generation: Generation,
     pub(super) nonce: u64,
     pub(super) now: WallTime,
+    /// What followers have acknowledged since that was last written down.
+    pub(super) acks: BTreeMap<String, Ack>,
 }
 
 /// A base whose parts are durable and whose record is not written yet.
 pub(super) struct Finished {
     pub(super) body: BaseBody,
     pub(super) listing: Listing,
+    /// Records up to this one are listed.
+    pub(super) deletes: Sequence,
 }
 
 #[derive(Serialize)]
@@ -122,6 +131,7 @@ pub(super) fn fold(
     let marks = gathered.base.as_ref().map_or_else(Vec::new, |base| base.marks.clone());
     let before = gathered.base.as_ref().map_or((Sequence(0), None), |base| (base.dropped_at, base.dropped));
     let through = (order.through, gathered.summary.watermark);
+    gathered.summary.hear(&order.acks);
     let acks = &gathered.summary.acks;
     let (dropped_at, dropped) = droppable(settings, acks, &marks, order.now, through, before);
     let delete_through = deletable(settings, acks, &marks, order.now);
@@ -159,7 +169,7 @@ pub(super) fn fold(
         delete_records: listing.records.clone(),
         delete_bases: listing.bases.clone(),
     };
-    Ok(Finished { body, listing })
+    Ok(Finished { body, listing, deletes: delete_through })
 }
 
 /// Collects groups into parts of a good size.

@@ -2,7 +2,7 @@
 //! live: a row counts in every window for which it is not late.
 
 use super::columns::Delta;
-use super::record::{EpochBody, Summary};
+use super::record::{Ack, EpochBody, Summary};
 use super::settings::JournalSettings;
 use std::collections::BTreeMap;
 use stream::{
@@ -163,6 +163,16 @@ fn take(group: KeyGroup, layer: &Layer, keys: &mut KeyArena, into: &mut Vec<Row>
 }
 
 impl Summary {
+    /// Take acknowledgements in where they are newer.
+    pub(super) fn hear(&mut self, acks: &BTreeMap<String, Ack>) {
+        for (name, ack) in acks {
+            let known = self.acks.entry(name.clone()).or_insert(*ack);
+            if ack.sequence > known.sequence {
+                *known = *ack;
+            }
+        }
+    }
+
     /// Take an epoch record in, in order of sequence. Counts come later, from [`Summary::gain`].
     pub(super) fn apply(&mut self, (sequence, hash): (Sequence, RecordHash), body: &EpochBody, letters: &[DeadLetter]) {
         self.last_epoch = (sequence, hash);

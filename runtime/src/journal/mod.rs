@@ -29,11 +29,13 @@
 //! # Reading order
 //!
 //! `record` (what records say), `format` (their bytes), `columns` and `letters` (their binary sections), `store`
-//! (blocking I/O), `chain` (names, reading, the one way to write), `slots`, `start` (fencing), `fold` and `recover`
-//! (records into state), `reread` (the same beside a running job), `writer` (appending), `compact`, `collect` and `tend`
-//! (forgetting); `inspect` and `check` are for people.
+//! and `attempts` (blocking I/O, trying again), `chain` (names, reading, the one way to write), `slots`, `start` (fencing),
+//! `fold` and `recover` (records into state), `reread` (the same beside a running job), `writer` (appending), `compact`,
+//! `collect`, `bound` and `tend` (forgetting); `inspect` and `check` are for people.
 
+mod attempts;
 mod base_part;
+mod bound;
 mod chain;
 mod check;
 mod collect;
@@ -59,6 +61,7 @@ mod tests;
 mod varint;
 mod writer;
 
+pub use bound::Full;
 pub use check::{Findings, Progress};
 pub use format::FORMAT_VERSION;
 pub use inspect::{Contents, Entry};

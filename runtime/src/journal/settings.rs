@@ -16,6 +16,8 @@ pub struct JournalSettings {
     pub retention: Vec<Option<Duration>>,
     /// How long compacted records are kept (`journal.retain`).
     pub retain: Duration,
+    /// Compact for want of room beyond this many bytes, and be full when that does not help (`journal.max_bytes`).
+    pub max_bytes: u64,
     /// Compact after this many records.
     pub compact_records: usize,
     /// Do not compact for fewer bytes than this, however small the base is.
@@ -27,7 +29,7 @@ pub struct JournalSettings {
 }
 
 impl JournalSettings {
-    /// The usual: 256 records, 4 MiB, an hour, no followers, everything kept for ever.
+    /// The usual: 256 records, 4 MiB, an hour, no bound, no followers, everything kept for ever.
     pub fn new(job: &str, windows: Windows, rules: TimeRules) -> Self {
         JournalSettings {
             job: job.to_owned(),
@@ -35,6 +37,7 @@ impl JournalSettings {
             windows,
             rules,
             retain: Duration::from_secs(3600),
+            max_bytes: u64::MAX,
             compact_records: 256,
             compact_bytes: 4 << 20,
             followers: Vec::new(),
@@ -61,6 +64,8 @@ pub struct Patience {
     pub deadline: Duration,
     /// Attempts before the fault is handed up.
     pub attempts: u32,
+    /// The same once state is loaded and the job runs: then waiting costs less than another start.
+    pub attempts_running: u32,
     /// The first pause.
     pub first: Duration,
     /// The longest pause.
@@ -72,8 +77,22 @@ impl Default for Patience {
         Patience {
             deadline: Duration::from_secs(20),
             attempts: 60,
+            attempts_running: 60,
             first: Duration::from_millis(10),
             most: Duration::from_secs(1),
+        }
+    }
+}
+
+impl Patience {
+    /// With a bucket that refuses at once: about half a minute at a start, about an hour once the job runs.
+    pub fn with_a_bucket() -> Self {
+        Patience {
+            deadline: Duration::from_secs(30),
+            attempts: 20,
+            attempts_running: 1800,
+            first: Duration::from_millis(50),
+            most: Duration::from_secs(2),
         }
     }
 }

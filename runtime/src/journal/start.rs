@@ -257,6 +257,7 @@ impl Started {
         let loaded = loaded.map_err(|fault| slots::overtaken_or(&self.objects, self.generation, fault))?;
         let writer =
             Writer::new(self.objects, self.settings, self.clock, self.origin, self.nonce, &self.tail, &loaded)?;
+        writer.objects.waiting.runs();
         Ok((loaded.recovered, writer))
     }
 

@@ -2,8 +2,9 @@
 //! attempted once and judged by [`super::chain`].
 
 use super::Patience;
+use super::attempts::{Attempts, Waiting};
 use bytes::Bytes;
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use std::future::Future;
@@ -12,10 +13,13 @@ use std::time::Duration;
 use stream::Fault;
 use tokio::runtime::{Builder, Runtime};
 
+/// As many names as one request may have, where a store deletes several in one.
+const DELETED_AT_ONCE: usize = 1000;
+
 /// Objects by name. Called from plain threads only: it blocks.
 pub(super) struct Objects {
     store: Arc<dyn ObjectStore>,
-    patience: Patience,
+    pub(super) waiting: Waiting,
     // An option only so that Drop can take it: a runtime must not be dropped inside another's task.
     runtime: Option<Runtime>,
 }
@@ -50,7 +54,7 @@ impl Objects {
             Builder::new_multi_thread().worker_threads(1).thread_name("journal-store").enable_all().build().map_err(
                 |error| Fault::failed("cannot start the journal's I/O thread", error, "look at process limits"),
             )?;
-        Ok(Objects { store, patience, runtime: Some(runtime) })
+        Ok(Objects { store, waiting: Waiting::new(patience), runtime: Some(runtime) })
     }
 
     pub(super) fn create_once(&self, name: &str, bytes: &Bytes) -> Attempt {
@@ -67,7 +71,7 @@ impl Objects {
     /// The bytes, or none if there is no such object.
     pub(super) fn read(&self, name: &str) -> Result<Option<Bytes>, Fault> {
         let path = Path::from(name);
-        self.patiently(|| {
+        self.patiently("read", name, || {
             let whole = async { self.store.get(&path).await?.bytes().await };
             absent_is_none(self.wait("read", name, whole), name)
         })
@@ -75,7 +79,7 @@ impl Objects {
 
     pub(super) fn exists(&self, name: &str) -> Result<bool, Fault> {
         let path = Path::from(name);
-        self.patiently(|| {
+        self.patiently("look for", name, || {
             absent_is_none(self.wait("look for", name, self.store.head(&path)), name).map(|meta| meta.is_some())
         })
     }
@@ -83,7 +87,7 @@ impl Objects {
     /// Every object below a folder, sorted by name.
     pub(super) fn list(&self, folder: &str) -> Result<Vec<Listed>, Fault> {
         let path = Path::from(folder);
-        let found = self.patiently(|| {
+        let found = self.patiently("list", folder, || {
             let listing = async { self.store.list(Some(&path)).try_collect::<Vec<_>>().await };
             absent_is_none(self.wait("list", folder, listing), folder)
         })?;
@@ -96,30 +100,37 @@ impl Objects {
         Ok(objects)
     }
 
-    /// Deleting what is not there is a success.
-    pub(super) fn delete(&self, name: &str) -> Result<(), Fault> {
-        let path = Path::from(name);
-        self.patiently(|| absent_is_none(self.wait("delete", name, self.store.delete(&path)), name).map(|_| ()))
+    /// Deleting what is not there is a success. In as few requests as the store allows; after a failure all of them
+    /// once more.
+    pub(super) fn delete(&self, names: &[String]) -> Result<(), Fault> {
+        names.chunks(DELETED_AT_ONCE).try_for_each(|names| {
+            let what = format!("{} and {} more", names[0], names.len() - 1);
+            self.patiently("delete", &what, || {
+                let paths: Vec<_> = names.iter().map(|name| Ok(Path::from(name.as_str()))).collect();
+                let deleting = async {
+                    let mut deleted = self.store.delete_stream(futures_util::stream::iter(paths).boxed());
+                    while let Some(outcome) = deleted.next().await {
+                        match outcome {
+                            Ok(_) | Err(Error::NotFound { .. }) => {}
+                            Err(error) => return Err(error),
+                        }
+                    }
+                    Ok(())
+                };
+                absent_is_none(self.wait("delete", &what, deleting), &what).map(|_| ())
+            })
+        })
     }
 
-    /// Wait before attempt `attempt` (counted from 0); false when patience is at its end.
-    pub(super) fn pause(&self, attempt: u32) -> bool {
-        if attempt + 1 >= self.patience.attempts {
-            return false;
-        }
-        let pause = self.patience.first.saturating_mul(1 << attempt.min(20)).min(self.patience.most);
+    pub(super) fn sleep(&self, pause: Duration) {
         self.runtime().block_on(async { tokio::time::sleep(pause).await });
-        true
     }
 
-    fn patiently<T>(&self, attempt: impl Fn() -> Result<T, Fault>) -> Result<T, Fault> {
-        let mut count = 0;
+    fn patiently<T>(&self, verb: &'static str, name: &str, attempt: impl Fn() -> Result<T, Fault>) -> Result<T, Fault> {
+        let mut attempts = Attempts::of(self, verb, name);
         loop {
             match attempt() {
-                Err(fault) if fault.is_transient() && self.pause(count) => {
-                    tracing::warn!(%fault, attempt = count + 1, "the journal's store failed; trying again");
-                    count += 1;
-                }
+                Err(fault) if attempts.again(&fault) => {}
                 outcome => return outcome,
             }
         }
@@ -132,21 +143,27 @@ impl Objects {
         work: impl Future<Output = object_store::Result<T>>,
     ) -> Result<T, Trouble> {
         let what = || format!("cannot {verb} journal object {name}");
-        let deadline: Duration = self.patience.deadline;
+        let deadline = self.waiting.deadline();
         match self.runtime().block_on(async { tokio::time::timeout(deadline, work).await }) {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(Error::AlreadyExists { .. } | Error::Precondition { .. })) => Err(Trouble::Exists),
+            Ok(Err(error)) if names_no_bucket(&error) => Err(Trouble::Other(Fault::failed(
+                what(),
+                "the bucket of job.state does not exist",
+                "create the bucket, or correct job.state or the endpoint, region and account in the environment",
+            ))),
             Ok(Err(Error::NotFound { .. })) => Err(Trouble::Missing),
             Ok(Err(error)) => {
-                let hint = "check that the state directory or bucket is there, writable and not full";
+                let hint = "check that the directory or bucket of job.state is there, writable and not full; for a bucket, the network, and endpoint and credentials in the environment";
+                let why = with_cause(&error);
                 Err(Trouble::Other(match error {
                     Error::PermissionDenied { .. }
                     | Error::Unauthenticated { .. }
                     | Error::NotImplemented { .. }
                     | Error::NotSupported { .. }
                     | Error::InvalidPath { .. }
-                    | Error::UnknownConfigurationKey { .. } => Fault::failed(what(), error, hint),
-                    error => Fault::transient(what(), error, hint),
+                    | Error::UnknownConfigurationKey { .. } => Fault::failed(what(), why, hint),
+                    _ => Fault::transient(what(), why, hint),
                 }))
             }
             Err(_) => Err(Trouble::Other(Fault::transient(
@@ -160,6 +177,24 @@ impl Objects {
     fn runtime(&self) -> &Runtime {
         self.runtime.as_ref().expect("the runtime is there until it is dropped")
     }
+}
+
+/// Of a bucket that is not there, services say the same status as of an object that is not there.
+fn names_no_bucket(error: &Error) -> bool {
+    let (Error::NotFound { source, .. } | Error::Generic { source, .. }) = error else { return false };
+    let said = source.to_string();
+    ["NoSuchBucket", "ContainerNotFound"].iter().any(|code| said.contains(code))
+}
+
+/// What the store says, and what is at the bottom of it: a client that cannot connect leaves that to its source.
+fn with_cause(error: &Error) -> String {
+    let said = error.to_string();
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    let cause = cause.to_string();
+    if said.contains(&cause) { said } else { format!("{said}: {cause}") }
 }
 
 enum Trouble {

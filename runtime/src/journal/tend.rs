@@ -1,14 +1,18 @@
 //! Compaction beside the data path: the commit thread starts it when due, takes its result without ever waiting, writes
 //! the base record, and hands deletion to a thread again.
 
+use super::bound::{Bound, Full, Records};
 use super::collect::{self, Listing};
 use super::compact::{self, Finished, Order, is_due};
 use super::format::Kind;
+use super::record::{Ack, Mark};
 use super::recover::Loaded;
+use super::settings::Hold;
 use super::start::nonce;
 use super::store::Objects;
 use super::writer::{Status, Writer};
 use super::{chain, slots};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -23,6 +27,9 @@ pub(super) struct Compaction {
     bytes: u64,
     base_bytes: u64,
     stored_bytes: u64,
+    /// When the bases so far were made, as far as that matters.
+    marks: Vec<Mark>,
+    bound: Bound,
     work: Work,
     not_before: Duration,
 }
@@ -35,13 +42,15 @@ enum Work {
 }
 
 impl Compaction {
-    pub(super) fn new(objects: &Objects, loaded: &Loaded) -> Result<Self, Fault> {
+    pub(super) fn new(objects: &Objects, max_bytes: u64, loaded: &Loaded) -> Result<Self, Fault> {
         let stored = objects.list(chain::COMMITS)?.into_iter().chain(objects.list(compact::BASES)?);
         Ok(Compaction {
             records: loaded.records,
             bytes: loaded.bytes,
             base_bytes: loaded.base.as_ref().map_or(0, |base| base.parts.iter().map(|part| part.length).sum()),
             stored_bytes: stored.map(|object| object.size).sum(),
+            marks: loaded.base.as_ref().map_or_else(Vec::new, |base| base.marks.clone()),
+            bound: Bound::new(max_bytes),
             work: Work::None,
             not_before: Duration::ZERO,
         })
@@ -104,10 +113,56 @@ impl Writer {
         self.settle()
     }
 
-    fn begin(&mut self) -> Result<(), Fault> {
+    /// What followers have acknowledged by now: what compaction may drop and delete. It need not wait for the next record.
+    pub fn hear(&mut self, acks: BTreeMap<String, Ack>) {
+        self.acks = acks;
+    }
+
+    /// Why nothing more should be written, if that is so. It passes by itself, if [`Writer::tend`] goes on.
+    pub fn full(&self) -> Option<Full> {
         let state = &self.compaction;
+        state.bound.is_full(state.stored_bytes).then(|| Full {
+            stored: state.stored_bytes,
+            max: state.bound.max(),
+            held_by: self.held_by(),
+        })
+    }
+
+    /// The follower that holds most records back, if any follower does.
+    fn held_by(&self) -> Option<String> {
+        let behind = self.settings.followers.iter().filter(|(_, hold)| *hold != Hold::WithinRetain).map(|(name, _)| {
+            let reached = self.acks.get(name).or(self.summary.acks.get(name)).map_or(Sequence(0), |ack| ack.sequence);
+            (reached, name)
+        });
+        behind.filter(|(reached, _)| *reached < self.summary.last_epoch.0).min().map(|(_, name)| name.clone())
+    }
+
+    fn begin(&mut self) -> Result<(), Fault> {
+        let state = &mut self.compaction;
+        let mut acks = self.summary.acks.clone();
+        let last = self.summary.last_epoch.0;
+        let records = || {
+            acks.extend(self.acks.clone());
+            let reachable = compact::passed(&self.settings, &acks).min(last);
+            let aged = compact::aged(&self.settings, &state.marks, self.clock.now());
+            let marked = state.marks.iter().map(|mark| mark.covered).max().unwrap_or_default();
+            Records { last, deletable: aged.min(reachable), reachable, marked }
+        };
+        let wanted = state.bound.wants(state.stored_bytes, records);
         let due = is_due(state.records, state.bytes, state.base_bytes, &self.settings);
-        if due && self.clock.monotonic() >= state.not_before && self.gate.close() { self.fold() } else { Ok(()) }
+        let now = self.clock.monotonic();
+        if !(due || wanted) || now < state.not_before {
+            return Ok(());
+        }
+        if !self.gate.close() {
+            // Whoever reads counts again needs the base that is there.
+            state.bound.tried();
+            return Ok(());
+        }
+        if wanted {
+            state.not_before = now + REST;
+        }
+        self.fold()
     }
 
     fn fold(&mut self) -> Result<(), Fault> {
@@ -117,6 +172,7 @@ impl Writer {
             generation: self.generation,
             nonce: nonce(),
             now: self.clock.now(),
+            acks: self.acks.clone(),
         };
         let (objects, settings, origin) = (self.objects.clone(), self.settings.clone(), self.origin.clone());
         let thread = spawn(move || compact::fold(&objects, &settings, &origin, &order))?;
@@ -142,12 +198,14 @@ impl Writer {
             },
             Work::Delete(thread) => join(thread).map(|freed| {
                 self.compaction.stored_bytes = self.compaction.stored_bytes.saturating_sub(freed);
+                self.compaction.bound.tried();
             }),
         };
         match outcome {
             Err(fault) if fault.is_transient() => {
                 tracing::warn!(%fault, "compaction failed; it will be tried again");
                 self.compaction.not_before = self.clock.monotonic() + REST;
+                self.compaction.bound.tried();
                 Ok(())
             }
             outcome => outcome,
@@ -156,11 +214,12 @@ impl Writer {
 
     /// The base record; when it stands and the slot was checked, what it lists may go.
     fn append_base(&mut self, finished: Finished, records: usize, bytes: u64) -> Result<(), Fault> {
-        let Finished { body, listing } = finished;
+        let Finished { body, listing, deletes } = finished;
         let json = serde_json::to_vec(&body)
             .map_err(|error| Fault::failed("cannot write a base record", error, "report this as a bug"))?;
         let (sequence, _) = self.put(Kind::Base, &[json])?;
         self.base = sequence;
+        self.summary.hear(&body.summary.acks);
         let base_bytes: u64 = body.parts.iter().map(|part| part.length).sum();
         tracing::info!(
             sequence = sequence.0,
@@ -174,6 +233,8 @@ impl Writer {
         state.bytes -= bytes;
         state.base_bytes = base_bytes;
         state.stored_bytes += base_bytes;
+        state.marks = body.marks;
+        state.bound.compacted(deletes);
         let objects = self.objects.clone();
         self.compaction.work = Work::Delete(spawn(move || delete(&objects, &listing))?);
         Ok(())

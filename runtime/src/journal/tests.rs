@@ -1,6 +1,7 @@
 //! The journal as a whole, over stores that fail, against a model that never compacts.
 
 mod checking;
+mod bound;
 mod crashes;
 mod damage;
 mod fencing;
@@ -44,6 +45,7 @@ fn settings() -> JournalSettings {
     let patience = Patience {
         deadline: Duration::from_secs(20),
         attempts: 8,
+        attempts_running: 8,
         first: Duration::from_millis(1),
         most: Duration::from_millis(2),
     };

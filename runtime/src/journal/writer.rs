@@ -2,7 +2,7 @@
 
 use super::chain::{self, Put};
 use super::format::{self, Kind};
-use super::record::{EpochBody, EpochContent, Link, Place, Summary};
+use super::record::{Ack, EpochBody, EpochContent, Link, Place, Summary};
 use super::recover::{Loaded, Origin};
 use super::reread::{Gate, Rereader};
 use super::store::Objects;
@@ -27,6 +27,8 @@ pub struct Writer {
     pub(super) base: Sequence,
     /// What the journal says so far, without totals: to write only what changed.
     pub(super) summary: Summary,
+    /// What followers have acknowledged since; see [`Writer::hear`].
+    pub(super) acks: BTreeMap<String, Ack>,
     /// How many keys each key group has.
     keys: Vec<u32>,
     pub(super) compaction: Compaction,
@@ -74,10 +76,11 @@ impl Writer {
             partitions: recovered.partitions.clone(),
             ledger: recovered.ledger.clone(),
             acks: recovered.acks.clone(),
+            last_epoch: recovered.last_epoch,
             ..Summary::default()
         };
         Ok(Writer {
-            compaction: Compaction::new(&objects, loaded)?,
+            compaction: Compaction::new(&objects, settings.max_bytes, loaded)?,
             gate: Gate::new(tail.base()),
             objects,
             settings,
@@ -89,6 +92,7 @@ impl Writer {
             hash: tail.opened.hash,
             base: tail.base(),
             summary,
+            acks: BTreeMap::new(),
             keys,
         })
     }

@@ -4,6 +4,7 @@
 mod added;
 mod away;
 mod double;
+mod full;
 mod gate;
 mod script;
 

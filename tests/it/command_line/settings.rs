@@ -59,13 +59,36 @@ fn what_is_built_later_is_refused_by_name() {
     let later = [
         ("event.dimensions", "[event]\ndimensions = [\"region\"]"),
         ("windows.sliding", "[windows]\nsliding = [\"last_hour\"]"),
-        ("job.state", "[job]\nstate = \"s3://bucket/topk\""),
     ];
     for (key, content) in later {
         fs::write(folder.path().join("a.toml"), content).expect("written");
         let said = topk_in(folder.path(), &["config", "check", "--config", "a.toml"]).expect_code(2).stderr;
         assert!(said.contains(key) && said.contains("cannot do it yet"), "{key}:\n{said}");
     }
+}
+
+/// The tests' binary speaks to S3 and to no other bucket.
+#[test]
+fn a_bucket_without_its_feature_is_refused_by_the_features_name() {
+    let folder = folder();
+    let check = |state: &str| {
+        fs::write(folder.path().join("a.toml"), format!("[job]\nstate = \"{state}\"")).expect("written");
+        topk_in(folder.path(), &["config", "check", "--config", "a.toml"])
+    };
+    for (state, feature) in [("gs://views/topk", "gcs"), ("az://views/topk", "azure")] {
+        let said = check(state).expect_code(2).stderr;
+        assert!(said.contains("job.state") && said.contains(&format!("--features {feature}")), "{said}");
+    }
+    for state in ["s3://", "s3://views/topk?region=x", "ftp://views/topk"] {
+        let said = check(state).expect_code(2).stderr;
+        assert!(said.contains("job.state") && said.contains("s3://"), "{state}: {said}");
+    }
+    check("s3://views/topk").expect_code(0);
+    let shown = topk_in(folder.path(), &["config", "show", "--origin", "--config", "a.toml"]).expect_code(0).stdout;
+    assert!(
+        shown.contains("interval = \"1s\"") && shown.contains("because job.state starts with \"s3://\""),
+        "{shown}"
+    );
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn run_with_kills(setup: &mut Setup, kills: u32) {
 }
 
 /// Many epochs in a small log. Nothing is idle in it: idleness is decided by the clock, so two runs may differ in it.
-fn in_small_epochs(setup: Setup) -> Setup {
+pub(super) fn in_small_epochs(setup: Setup) -> Setup {
     setup.with("epoch.interval", "1s").with("epoch.max_events", 100).with("topk.k", 50).with("time.idle_timeout", "1h")
 }
 

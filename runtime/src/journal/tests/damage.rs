@@ -122,7 +122,7 @@ fn a_chain_that_lost_its_tail_is_refused_and_left_alone() {
         (1, "generation 2 took over at record 5, and the journal has no record at all: records 1 to 5"),
     ];
     for (first, why) in expected {
-        (first..=fence + 3).for_each(|lost| objects.delete(&format!("commit/{lost:020}")).unwrap());
+        (first..=fence + 3).for_each(|lost| objects.delete(&[format!("commit/{lost:020}")]).unwrap());
         let before = block(&store);
         let refusals = [
             start(&journal).err(),

@@ -240,7 +240,7 @@ fn a_hole_in_the_chain_is_refused_and_named() {
         model.commit(next, written);
     }
     let objects = crate::journal::store::Objects::new(store.clone(), Patience::default()).unwrap();
-    objects.delete("commit/00000000000000000004").unwrap();
+    objects.delete(&["commit/00000000000000000004".into()]).unwrap();
     let fault = start(&journal).err().unwrap();
     assert!(fault.what.contains("commit/00000000000000000004"), "{fault}");
     assert_eq!(fault.exit, stream::Exit::Refused);

@@ -48,6 +48,12 @@ impl Gate {
         changed.notify_all();
     }
 
+    /// Bytes of everything that is there.
+    pub(super) fn bytes(&self) -> u64 {
+        let list = self.inner.list(None).try_collect::<Vec<ObjectMeta>>();
+        list.now_or_never().expect("memory answers at once").unwrap().iter().map(|object| object.size).sum()
+    }
+
     /// Numbers of the records that are there, in order.
     pub(super) fn records(&self) -> Vec<u64> {
         let list = self.inner.list(Some(&Path::from("commit"))).try_collect::<Vec<ObjectMeta>>();

@@ -85,7 +85,7 @@ impl Source for Script {
 
     fn open(&self, assigned: &[PartitionPosition]) -> Result<Box<dyn SourceReader>, Fault> {
         let lanes = assigned.iter().map(|position| (position.name.clone(), position.offset)).collect();
-        Ok(Box::new(Reading { script: self.clone(), lanes, told: Vec::new() }))
+        Ok(Box::new(Reading { script: self.clone(), lanes, paused: BTreeSet::new(), told: Vec::new() }))
     }
 
     fn look_every(&self) -> Option<Duration> {
@@ -100,6 +100,7 @@ impl Source for Script {
 struct Reading {
     script: Script,
     lanes: Vec<(Arc<str>, i64)>,
+    paused: BTreeSet<usize>,
     told: Vec<(usize, Option<i64>)>,
 }
 
@@ -107,6 +108,9 @@ impl SourceReader for Reading {
     fn read(&mut self, wait: Duration, limit: usize, into: &mut dyn RecordSink) -> Result<ReadState, Fault> {
         let mut any = false;
         for (partition, (name, offset)) in self.lanes.iter_mut().enumerate() {
+            if self.paused.contains(&partition) {
+                continue;
+            }
             // Few at a time, so that partitions and epochs interleave.
             let at_hand: Vec<String> = {
                 let records = self.script.partitions.lock().unwrap();
@@ -139,7 +143,11 @@ impl SourceReader for Reading {
         Ok(if any { ReadState::More } else { ReadState::Waiting })
     }
 
-    fn pause(&mut self, _: usize, _: bool) -> Result<(), Fault> {
+    fn pause(&mut self, partition: usize, paused: bool) -> Result<(), Fault> {
+        match paused {
+            true => self.paused.insert(partition),
+            false => self.paused.remove(&partition),
+        };
         Ok(())
     }
 
