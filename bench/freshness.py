@@ -15,10 +15,13 @@ import threading
 import time
 
 import confluent_kafka
+import confluent_kafka.admin
+import numpy
 import psycopg
 import redis
 import services
 import topk
+import views
 
 TOPIC = "view_events"
 
@@ -26,7 +29,7 @@ TOPIC = "view_events"
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=int, default=20_000, help="views per second")
     parser.add_argument("--seconds", type=int, default=60)
-    parser.add_argument("--videos", type=int, default=100_000)
+    parser.add_argument("--videos", type=int, default=1_000_000, help="Zipf 1.0 over so many")
 
 
 class Seen:
@@ -58,14 +61,14 @@ def produce(brokers: str, chosen: argparse.Namespace, acknowledged: Seen) -> Non
             raise RuntimeError(error)
         done += 1
 
-    began, batch = time.monotonic(), chosen.rate // 100
+    batch = chosen.rate // 100
+    drawn = views.draw(numpy.random.default_rng(42), chosen.videos, batch * chosen.seconds * 100)
+    began = time.monotonic()
     for tick in range(chosen.seconds * 100):
         while (wait := began + tick / 100 - time.monotonic()) > 0:
             producer.poll(wait)
         now = time.time_ns() // 1_000_000
-        for index in range(tick * batch, (tick + 1) * batch):
-            # Few videos get many views and many few: squares of evenly spread numbers.
-            video = int(chosen.videos * ((index * 0.6180339887) % 1.0) ** 3)
+        for video in drawn[tick * batch : (tick + 1) * batch].tolist():
             producer.produce(TOPIC, f'{{"video_id":"v{video}","view_timestamp":{now}}}', str(video), on_delivery=delivered)
         producer.poll(0)
         acknowledged.see(done)

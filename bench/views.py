@@ -1,5 +1,6 @@
 """The views that workloads read: one million videos, Zipf 1.0, one hour of event time, about 110 bytes each."""
 
+import functools
 import pathlib
 import sys
 
@@ -20,16 +21,26 @@ def file(cache: pathlib.Path, views: int, videos: int) -> pathlib.Path:
     return path
 
 
+@functools.cache
+def bounds(videos: int) -> numpy.ndarray:
+    """The share of views that go to this video or a more viewed one."""
+    weights = 1.0 / numpy.arange(1, videos + 1)
+    return numpy.cumsum(weights / weights.sum())
+
+
+def draw(random: numpy.random.Generator, videos: int, count: int) -> numpy.ndarray:
+    """So many numbers of videos, Zipf 1.0."""
+    return numpy.minimum(numpy.searchsorted(bounds(videos), random.random(count)), videos - 1)
+
+
 def write(path: pathlib.Path, views: int, videos: int, seed: int = 42) -> None:
     """Write `views` lines of NDJSON, evenly spaced over one hour; the same arguments give the same bytes."""
     random = numpy.random.default_rng(seed)
-    weights = 1.0 / numpy.arange(1, videos + 1)
-    bounds = numpy.cumsum(weights / weights.sum())
     unfinished = path.with_suffix(".unfinished")
     with unfinished.open("w", buffering=1 << 20) as lines:
         for first in range(0, views, 250_000):
             count = min(250_000, views - first)
-            drawn = numpy.minimum(numpy.searchsorted(bounds, random.random(count)), videos - 1).tolist()
+            drawn = draw(random, videos, count).tolist()
             users = random.integers(0, 1_000_000, count).tolist()
             places = random.integers(0, len(REGIONS), count).tolist()
             devices = random.integers(0, len(DEVICES), count).tolist()

@@ -16,6 +16,7 @@ use sources::{
     DeadLetterProducer, DeadLetterSettings, FileSource, GeneratorSettings, GeneratorSource, JsonDecoder, KafkaSettings,
     KafkaSource, KafkaStart,
 };
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use stream::{Assignment, Clock, EventTime, Fault, Follower, Intake, PartitionState, Source, SystemClock};
@@ -140,6 +141,27 @@ impl Assembly {
     /// # Errors
     /// It refuses its settings, or the job makes up its records itself.
     pub fn outside_source(&self, until_end: bool) -> Result<Arc<dyn Source>, Fault> {
+        self.source_with(until_end, &self.settings.properties)
+    }
+
+    /// The same to be read once more by somebody who has time: a reader that is slower than the brokers would else fill a
+    /// gigabyte with what they send ahead.
+    ///
+    /// # Errors
+    /// As [`Assembly::outside_source`].
+    pub fn source_in_little_memory(&self) -> Result<Arc<dyn Source>, Fault> {
+        let frugal = [
+            ("fetch.message.max.bytes", "262144"),
+            ("queued.min.messages", "10000"),
+            ("queued.max.messages.kbytes", "8192"),
+        ];
+        let mut properties: BTreeMap<String, String> =
+            frugal.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        properties.extend(self.settings.properties.clone());
+        self.source_with(true, &properties)
+    }
+
+    fn source_with(&self, until_end: bool, properties: &BTreeMap<String, String>) -> Result<Arc<dyn Source>, Fault> {
         let settings = &self.settings;
         Ok(match settings.source {
             SourceKind::Kafka => Arc::new(KafkaSource::new(KafkaSettings {
@@ -151,7 +173,7 @@ impl Assembly {
                     "latest" => KafkaStart::Latest,
                     instant => KafkaStart::Instant(EventTime::parse(instant).expect("settings were checked")),
                 },
-                properties: settings.properties.clone(),
+                properties: properties.clone(),
                 until_end,
             })?),
             SourceKind::File => Arc::new(FileSource::new(&settings.file, until_end)),
@@ -276,28 +298,39 @@ impl Assembly {
     /// # Errors
     /// A store's settings are wrong.
     pub fn stores(&self, in_process: bool) -> Result<Stores, Fault> {
-        let settings = &self.settings;
-        let boards = match settings.board {
-            BoardKind::Redis => Some(BoardReadings::Redis(RedisReadings::new(&settings.redis)?)),
-            BoardKind::Memory if in_process => Some(BoardReadings::Memory(self.memory.clone())),
-            BoardKind::Memory | BoardKind::None => None,
-        };
-        let tables = match settings.tables {
-            TablesKind::Postgres => {
-                let mut tables = self.tables();
-                if !settings.reader_postgres_url.is_empty() {
-                    tables.url = settings.reader_postgres_url.clone();
-                }
-                Some(TableReadings::Postgres(PostgresReadings::new(&tables)?))
-            }
-            TablesKind::Sqlite => {
-                Some(TableReadings::Sqlite(SqliteReadings::new(&settings.sqlite_path, &self.tables())?))
-            }
-            TablesKind::None => None,
-        };
+        let (boards, tables) = (self.board_readings(in_process)?, self.table_readings(true)?);
         Ok(Stores {
             boards: boards.map(|boards| Arc::new(boards) as _),
             tables: tables.map(|tables| Arc::new(tables) as _),
+        })
+    }
+
+    /// The boards' read side. `in_process`: boards in memory can be seen.
+    ///
+    /// # Errors
+    /// The store's settings are wrong.
+    pub fn board_readings(&self, in_process: bool) -> Result<Option<BoardReadings>, Fault> {
+        Ok(match self.settings.board {
+            BoardKind::Redis => Some(BoardReadings::Redis(RedisReadings::new(&self.settings.redis)?)),
+            BoardKind::Memory if in_process => Some(BoardReadings::Memory(self.memory.clone())),
+            BoardKind::Memory | BoardKind::None => None,
+        })
+    }
+
+    /// The tables' read side. `replica`: where readers read, if the settings name a place of theirs.
+    ///
+    /// # Errors
+    /// The store's settings are wrong.
+    pub fn table_readings(&self, replica: bool) -> Result<Option<TableReadings>, Fault> {
+        let settings = &self.settings;
+        let mut tables = self.tables();
+        if replica && !settings.reader_postgres_url.is_empty() {
+            tables.url = settings.reader_postgres_url.clone();
+        }
+        Ok(match settings.tables {
+            TablesKind::Postgres => Some(TableReadings::Postgres(PostgresReadings::new(&tables)?)),
+            TablesKind::Sqlite => Some(TableReadings::Sqlite(SqliteReadings::new(&settings.sqlite_path, &tables)?)),
+            TablesKind::None => None,
         })
     }
 }

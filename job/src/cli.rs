@@ -47,6 +47,13 @@ pub enum Verb {
         #[command(flatten)]
         settings: SettingsArguments,
     },
+    /// Count the log again, independently, and compare tables, boards and accounts with it; changes nothing
+    #[command(after_help = "Example: topk verify --config config/production.toml")]
+    Verify {
+        /// Settings.
+        #[command(flatten)]
+        settings: SettingsArguments,
+    },
     /// What the journal holds: its records, one of them, or whether all of it is whole
     #[command(after_help = "Example: topk journal check --config config/production.toml")]
     Journal {

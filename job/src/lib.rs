@@ -8,6 +8,7 @@ pub mod endpoints;
 pub mod http;
 pub mod logging;
 pub mod metrics;
+pub mod recount;
 pub mod settings;
 mod shown;
 pub mod supervise;

@@ -14,5 +14,5 @@ mod sqlite;
 pub use boards::{BoardFollower, BoardReadings, BoardSettings, MemoryBoard, RedisAddress, RedisReadings};
 pub use dead_letters::DeadLetterFile;
 pub use postgres::{PostgresReadings, PostgresTables};
-pub use sql::{TableRanking, TableReadings, TablesSettings};
+pub use sql::{TableRanking, TableReadings, TableRow, TablesAsOf, TablesSettings, TakeRow};
 pub use sqlite::{SqliteReadings, SqliteTables};

@@ -11,6 +11,7 @@ mod generate;
 mod journal;
 mod life;
 mod settings;
+mod verify;
 
 /// Run `topk` with these words alone in `folder`, to its end.
 fn topk_in(folder: &Path, words: &[&str]) -> Finished {

@@ -101,7 +101,7 @@ fn words(line: &str) -> Vec<&str> {
     line.split_whitespace().collect()
 }
 
-/// Recount, and say what was compared. The compared figures keep a recount that compares nothing from passing.
+/// Recount, and say what was compared; by `topk verify` too, which takes floors from the journal itself. The compared figures keep a recount that compares nothing from passing.
 #[track_caller]
 pub(crate) fn assert_recounted(setup: &Setup, words: &[&str]) {
     let recounted = setup.recount(words).expect_code(0);
@@ -117,4 +117,5 @@ pub(crate) fn assert_recounted(setup: &Setup, words: &[&str]) {
         );
     }
     println!("{}", recounted.stdout);
+    println!("{}", setup.topk(&["verify"]).expect_code(0).stdout);
 }

@@ -6,6 +6,7 @@ mod bucket;
 mod command_line;
 mod embedded;
 mod exactness;
+mod examples;
 mod kafka;
 mod start_up;
 mod tables_away;

@@ -174,6 +174,18 @@ pub(crate) fn dead_file(path: &Path) -> Vec<Value> {
     content.lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect()
 }
 
+/// What a key holds.
+pub fn redis_get(url: &str, key: &str) -> Option<String> {
+    let mut connection = redis_keys(url, key).0;
+    redis::cmd("GET").arg(key).query(&mut connection).expect("Redis answers")
+}
+
+/// Put something else under a key; its time to live stays.
+pub fn redis_set(url: &str, key: &str, content: &str) {
+    let mut connection = redis_keys(url, key).0;
+    redis::cmd("SET").arg(key).arg(content).arg("KEEPTTL").query::<()>(&mut connection).expect("Redis answers");
+}
+
 /// Remove what a test left in Postgres.
 pub(crate) fn forget(url: &str, schema: &str) {
     postgres_query(url, &format!("DROP SCHEMA IF EXISTS {schema} CASCADE"));

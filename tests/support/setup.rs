@@ -203,6 +203,13 @@ impl Setup {
         Running::start(command, self.folder.path(), &format!("recount-{run}")).wait(Duration::from_secs(1200))
     }
 
+    /// Everything is right at rest: by the recount in Python, and by `topk verify`.
+    #[track_caller]
+    pub fn assert_right(&self) {
+        self.recount(&[]).expect_code(0);
+        self.topk(&["verify"]).expect_code(0);
+    }
+
     /// `endpoints.json` of the running job: `pid`, `job`, `reader`.
     pub fn endpoints(&self) -> Option<Value> {
         let content = std::fs::read(self.path("data").join("endpoints.json")).ok()?;

@@ -8,6 +8,7 @@ mod journal;
 mod run;
 mod serve;
 mod top;
+mod verify;
 
 use crate::cli::{Cli, SettingsArguments, Verb};
 use ::config::{Layers, Loaded};
@@ -27,6 +28,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode, Fault> {
         Verb::Generate(arguments) => generate::generate(&arguments),
         Verb::Top(arguments) => top::top(&arguments),
         Verb::Doctor { settings } => doctor::doctor(&settings),
+        Verb::Verify { settings } => verify::verify(&settings),
         Verb::Journal { what } => journal::journal(&what),
         Verb::Config { what } => config::config(&what),
         Verb::Completions { shell } => {

@@ -27,10 +27,13 @@ pub fn start() {
 
 static BAR: OnceLock<ProgressBar> = OnceLock::new();
 
-/// The process's one progress bar, on a terminal's last line; not drawn elsewhere. Log lines go above it.
+/// The process's one progress bar, on a terminal's last line, looking like this from now on; not drawn elsewhere. Log
+/// lines go above it.
 pub fn bar(template: &str) -> &'static ProgressBar {
     let style = ProgressStyle::with_template(template).expect("a template of ours");
-    BAR.get_or_init(|| ProgressBar::new(0).with_style(style))
+    let bar = BAR.get_or_init(|| ProgressBar::new(0));
+    bar.set_style(style);
+    bar
 }
 
 /// Where log lines go.

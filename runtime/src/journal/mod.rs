@@ -31,7 +31,7 @@
 //! `record` (what records say), `format` (their bytes), `columns` and `letters` (their binary sections), `store`
 //! and `attempts` (blocking I/O, trying again), `chain` (names, reading, the one way to write), `slots`, `start` (fencing),
 //! `fold` and `recover` (records into state), `reread` (the same beside a running job), `writer` (appending), `compact`,
-//! `collect`, `bound` and `tend` (forgetting); `inspect` and `check` are for people.
+//! `collect`, `bound` and `tend` (forgetting); `inspect` and `check` are for people, `stood` is for a recount.
 
 mod attempts;
 mod base_part;
@@ -52,6 +52,7 @@ mod reread;
 mod settings;
 mod slots;
 mod start;
+mod stood;
 mod store;
 mod tend;
 #[cfg(test)]
@@ -70,4 +71,5 @@ pub use recovered::{Coverage, LoadFrom, Recovered};
 pub use reread::{Lease, Rereader};
 pub use settings::{Hold, JournalSettings, Patience};
 pub use start::{Glance, Journal, Standing, Started};
+pub use stood::{Decisions, Stood};
 pub use writer::{Status, Writer};

@@ -8,6 +8,7 @@ mod fencing;
 mod golden;
 mod history;
 mod recovery;
+mod stood;
 
 use super::*;
 use bytes::Bytes;

@@ -12,8 +12,8 @@ use stream::{EventTime, KindIndex, Span};
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
 
-/// Rows of one kind from which on COPY is the faster path: see `bench/postgres`.
-pub(super) const COPY_FROM_ROWS: usize = 2_000;
+/// Rows of one kind from which on COPY is no slower than arrays: see `bench/postgres`.
+pub(super) const COPY_FROM_ROWS: usize = 20_000;
 /// Rows in one statement of arrays.
 const ROWS_AT_ONCE: usize = 10_000;
 /// Rows in one COPY and one upsert, each of which has a deadline.

@@ -8,6 +8,7 @@ mod statements;
 mod tables;
 mod time;
 mod tls;
+mod whole;
 mod work;
 mod write;
 

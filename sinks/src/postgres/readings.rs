@@ -3,7 +3,8 @@
 use super::connection::{Failure, Server};
 use super::statements::{FROM_COUNTS, FROM_COUNTS_ALL_TIME, NEWEST, PROGRESS, TOP_K};
 use super::time::Timestamptz;
-use crate::sql::{Layout, TableRanking, TablesSettings, hash_of, state_named};
+use super::whole::{self, Whole};
+use crate::sql::{Layout, TableRanking, TablesSettings, TakeRow, hash_of, state_named};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -23,6 +24,8 @@ pub struct PostgresReadings {
 
 struct Shared {
     server: Server,
+    /// The same with more time for an answer.
+    patient: Server,
     layout: Layout,
     windows: Windows,
     connected: tokio::sync::Mutex<Option<Arc<Connected>>>,
@@ -41,6 +44,7 @@ impl PostgresReadings {
     pub fn new(settings: &TablesSettings) -> Result<Self, Fault> {
         let shared = Shared {
             server: Server::new(&settings.url, &settings.schema, DEADLINE, true)?,
+            patient: Server::new(&settings.url, &settings.schema, whole::DEADLINE, true)?,
             layout: Layout::new(settings, Some(&settings.schema))?,
             windows: settings.windows.clone(),
             connected: tokio::sync::Mutex::default(),
@@ -95,6 +99,11 @@ impl PostgresReadings {
             sequence: Sequence(row.get::<_, i64>(1).unsigned_abs()),
             hash: Some(hash_of(row.get(3))?),
         }))
+    }
+
+    pub(crate) fn whole(&self, take: TakeRow<'_>) -> Result<bool, Fault> {
+        let Shared { patient, layout, windows, .. } = &*self.shared;
+        Whole { server: patient, layout, windows }.read(take)
     }
 
     /// The rows of a statement; none where there are no tables yet.

@@ -7,6 +7,7 @@ mod progress;
 mod ranking;
 mod readings;
 mod settings;
+pub(crate) mod whole;
 
 #[cfg(test)]
 pub(crate) mod conformance;
@@ -19,3 +20,4 @@ pub use ranking::TableRanking;
 pub(crate) use ranking::{ranked, state_named};
 pub use readings::TableReadings;
 pub use settings::TablesSettings;
+pub use whole::{TableRow, TablesAsOf, TakeRow};

@@ -1,6 +1,6 @@
 //! The read side of the tables, wherever they are kept.
 
-use super::TableRanking;
+use super::{TableRanking, TakeRow};
 use crate::{PostgresReadings, SqliteReadings};
 use stream::{EventTime, Fault, KindIndex, Progress, WindowId};
 
@@ -44,6 +44,18 @@ impl TableReadings {
         match self {
             TableReadings::Postgres(postgres) => postgres.progress().await,
             TableReadings::Sqlite(sqlite) => sqlite.progress().await,
+        }
+    }
+
+    /// Hand over every row of every table, all as of one snapshot; false where nothing was written yet. Blocks, and may
+    /// take minutes: not for an async task.
+    ///
+    /// # Errors
+    /// Unreachable, not within the deadline, or those of `take`.
+    pub fn whole(&self, take: TakeRow<'_>) -> Result<bool, Fault> {
+        match self {
+            TableReadings::Postgres(postgres) => postgres.whole(take),
+            TableReadings::Sqlite(sqlite) => sqlite.whole(take),
         }
     }
 }

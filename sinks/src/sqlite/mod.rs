@@ -4,6 +4,7 @@ mod connection;
 mod readings;
 mod tables;
 mod time;
+mod whole;
 
 pub use readings::SqliteReadings;
 pub use tables::SqliteTables;

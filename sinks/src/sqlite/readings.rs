@@ -3,7 +3,7 @@
 use super::connection::{has_tables, open_to_read};
 use super::tables::{Failure, stored_progress};
 use super::time::{instant, text};
-use crate::sql::{Layout, TableRanking, TablesSettings, state_named};
+use crate::sql::{Layout, TableRanking, TablesSettings, TakeRow, state_named};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,10 +19,10 @@ pub struct SqliteReadings {
     shared: Arc<Shared>,
 }
 
-struct Shared {
-    path: PathBuf,
-    windows: Windows,
-    layout: Layout,
+pub(super) struct Shared {
+    pub(super) path: PathBuf,
+    pub(super) windows: Windows,
+    pub(super) layout: Layout,
     connection: Mutex<Option<Connection>>,
 }
 
@@ -60,6 +60,10 @@ impl SqliteReadings {
     pub async fn progress(&self) -> Result<Option<Progress>, Fault> {
         self.read(|shared, connection| Ok(stored_progress(&shared.layout, connection)?.map(|stored| stored.progress())))
             .await
+    }
+
+    pub(crate) fn whole(&self, take: TakeRow<'_>) -> Result<bool, Fault> {
+        self.shared.whole(take)
     }
 
     async fn read<T: Send + 'static>(

@@ -28,7 +28,7 @@ fn a_frozen_store_stops_nothing_else() {
     wait_for_answer(&list, "comes from the boards again", |it| it.json["meta"]["source"] == "redis");
     end(reader);
     end(job);
-    setup.recount(&[]).expect_code(0);
+    setup.assert_right();
 }
 
 /// Ten hours of event time pass: their minutes are final and have left memory when the store comes back, empty.
@@ -49,5 +49,5 @@ fn a_store_that_was_away_gets_the_board_of_every_window_it_missed() {
     server.start_again();
     wait_for_board(&setup, 601);
     end(job);
-    setup.recount(&[]).expect_code(0);
+    setup.assert_right();
 }

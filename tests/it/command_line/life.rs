@@ -77,7 +77,7 @@ fn the_first_signal_drains_and_the_next_start_goes_on() {
         assert!(!is_there(child), "the child outlived its parent");
         let again = setup.run_until_end();
         assert_eq!((again.figure("read"), again.figure("counted")), (0, 0));
-        setup.recount(&[]).expect_code(0);
+        setup.assert_right();
     }
 }
 
@@ -140,7 +140,7 @@ fn a_signal_at_any_moment_of_a_start_is_answered_with_the_truth() {
     }
     println!("{early} stopped before reading, {drained} drained");
     assert_eq!(setup.run_until_end().figure("read"), 2001 - shown);
-    setup.recount(&[]).expect_code(0);
+    setup.assert_right();
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn a_run_to_the_end_that_is_stopped_before_it_says_so() {
     let second = setup.run_until_end();
     assert!(!second.stdout.contains("stopped"), "{}", second.stdout);
     assert_eq!(second.figure("read"), 60_001 - read);
-    setup.recount(&[]).expect_code(0);
+    setup.assert_right();
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn a_killed_child_is_started_again_and_goes_on() {
         })
         .collect();
     assert_eq!(restarts, [0.0, 0.5, 1.0], "the first restart is at once, then with a back-off");
-    setup.recount(&[]).expect_code(0);
+    setup.assert_right();
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn the_child_ends_with_its_parent() {
     drop(job);
     add(&setup, 1);
     assert_eq!(setup.run_until_end().figure("read"), 1);
-    setup.recount(&[]).expect_code(0);
+    setup.assert_right();
 }
 
 #[test]

@@ -28,5 +28,5 @@ fn an_older_instance_is_fenced_by_a_newer_one() {
     newer.signal("TERM");
     newer.wait(LONG).expect_code(0);
     setup.run_until_end();
-    setup.recount(&[]).expect_code(0);
+    setup.assert_right();
 }

@@ -13,7 +13,7 @@ fn a_fresh_start_begins_and_a_normal_one_goes_on() {
         assert!(finished.stderr.contains(created), "{}", finished.stderr);
         assert_eq!(finished.figure("read"), read);
     }
-    setup.recount(&[]).expect_code(0);
+    setup.assert_right();
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_journal_that_lost_its_last_commits_is_refused_each_time() {
     setup.tables().assert_same(&before, "a refused start changed the tables");
     fs::rename(setup.path("fence"), &fence).expect("put back");
     setup.run_until_end();
-    setup.recount(&[]).expect_code(0);
+    setup.assert_right();
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn tables_from_another_life_are_refused() {
     assert_refused(&setup, 3, &["the tables in sqlite do not follow this journal", "commit hash", "from another life"]);
     fs::rename(setup.path("second.db"), &database).expect("put back");
     setup.run_until_end();
-    setup.recount(&[]).expect_code(0);
+    setup.assert_right();
 }
 
 #[test]
@@ -101,5 +101,5 @@ fn boards_alone_are_overwritten_from_a_generation_above_theirs() {
         !after.is_empty() && after.iter().all(|generation| *generation > before),
         "{after:?} are not above {before}"
     );
-    setup.recount(&[]).expect_code(0);
+    setup.assert_right();
 }

@@ -2,9 +2,11 @@
 
 use super::address::RedisAddress;
 use super::server::{Deadlines, Server};
+use super::store::literally;
 use bytes::Bytes;
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, Pipeline};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use stream::Fault;
@@ -12,6 +14,11 @@ use tokio::sync::Mutex;
 
 /// Shorter than a reader waits, so that a connection that died without a word is given up and not kept for ever.
 const DEADLINES: Deadlines = Deadlines { connect: Duration::from_millis(450), answer: Duration::from_millis(900) };
+
+/// Keys read together.
+const KEYS_AT_ONCE: usize = 32;
+/// Keys that a step of a scan looks at.
+const SCANNED_AT_ONCE: usize = 1000;
 
 /// Reads boards, for any number of tasks. Cheap to clone; all clones share one connection.
 #[derive(Clone)]
@@ -39,6 +46,41 @@ impl RedisReadings {
         pipeline.cmd("GET").arg(key);
         let (value,): (Option<Vec<u8>>,) = self.query(&pipeline).await?;
         Ok(value.map(Bytes::from))
+    }
+
+    /// What is stored under these keys, in their order.
+    ///
+    /// # Errors
+    /// As [`RedisReadings::get`].
+    pub async fn get_all(&self, keys: &[String]) -> Result<Vec<Option<Bytes>>, Fault> {
+        let mut found = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(KEYS_AT_ONCE) {
+            let mut pipeline = redis::pipe();
+            keys.iter().for_each(|key| {
+                pipeline.cmd("GET").arg(key);
+            });
+            let values: Vec<Option<Vec<u8>>> = self.query(&pipeline).await?;
+            found.extend(values.into_iter().map(|value| value.map(Bytes::from)));
+        }
+        Ok(found)
+    }
+
+    /// The keys that begin with `prefix`, sorted. What comes or goes meanwhile may be among them or not.
+    ///
+    /// # Errors
+    /// As [`RedisReadings::get`].
+    pub async fn keys(&self, prefix: &str) -> Result<Vec<String>, Fault> {
+        let (pattern, mut cursor, mut found) = (format!("{}*", literally(prefix)), 0u64, BTreeSet::new());
+        loop {
+            let mut pipeline = redis::pipe();
+            pipeline.cmd("SCAN").arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(SCANNED_AT_ONCE);
+            let ((next, keys),): ((u64, Vec<Vec<u8>>),) = self.query(&pipeline).await?;
+            found.extend(keys.into_iter().map(|key| String::from_utf8_lossy(&key).into_owned()));
+            if next == 0 {
+                return Ok(found.into_iter().collect());
+            }
+            cursor = next;
+        }
     }
 
     /// Store `blob` if nothing is stored under the key, and say whether.

@@ -144,7 +144,7 @@ impl BoardStore for RedisStore {
 }
 
 /// A text as a pattern that matches it alone.
-fn literally(text: &str) -> String {
+pub(super) fn literally(text: &str) -> String {
     text.chars().fold(String::new(), |mut pattern, letter| {
         if "*?[]^\\".contains(letter) {
             pattern.push('\\');
