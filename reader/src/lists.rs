@@ -2,7 +2,8 @@
 //!
 //! Boards are asked first. What they do not have, or cannot say, the tables are asked for: once for all who want it at
 //! the same time, and not again for a moment. A window of which neither knows anything has an empty list without a state.
-//! If no store can be asked, the last good answer is given with its age; only where there is none there is no answer.
+//! If no store can be asked, or the tables are behind what was shown, the last good answer is given with its age; only where
+//! there is none there is no answer.
 
 use crate::flights::Flights;
 use crate::line::Line;
@@ -29,7 +30,7 @@ pub(crate) struct Found {
     pub(crate) list: Arc<Shelved>,
     /// The previous window's board.
     pub(crate) previous: Option<Arc<Shelved>>,
-    /// How old it is, if no store could be asked.
+    /// How old it is, if no store could be asked, or none that is as new.
     pub(crate) age: Option<Duration>,
 }
 
@@ -166,7 +167,7 @@ impl Shared {
         }
     }
 
-    /// A window's list for K, and its age if no store could be asked.
+    /// A window's list for K, and its age if no store could be asked, or none that is as new.
     async fn list(self: &Arc<Self>, window: Window, k: u32) -> Result<(Arc<Shelved>, Option<Duration>), Problem> {
         let mut said = Said::Unknown;
         if let Some(boards) = self.stores.boards.as_deref() {
@@ -181,15 +182,16 @@ impl Shared {
         let is_missing = matches!(said, Said::Nothing);
         let now = self.clock.monotonic();
         if let Some(tables) = self.stores.tables.clone() {
-            if let Some(list) = self.remembered_miss(window.id(), now) {
-                return Ok((list, None));
+            let with_age = |list: Arc<Shelved>| (list.is_outlived().then(|| list.age(now)), list);
+            if let Some((age, list)) = self.remembered_miss(window.id(), now).map(with_age) {
+                return Ok((list, age));
             }
             let shared = self.clone();
             let ask = || -> BoxFuture<'static, _> {
                 Box::pin(async move { shared.ask_tables(&*tables, window, is_missing).await })
             };
-            if let Some(list) = self.listings.join(window.id(), ask).await.flatten() {
-                return Ok((list, None));
+            if let Some((age, list)) = self.listings.join(window.id(), ask).await.flatten().map(with_age) {
+                return Ok((list, age));
             }
         } else if is_missing {
             let name = self.stores.boards.as_deref().map_or("none", Boards::name);
@@ -202,8 +204,7 @@ impl Shared {
 
     /// What the tables said of it a moment ago.
     fn remembered_miss(&self, window: WindowId, now: Duration) -> Option<Arc<Shelved>> {
-        let list = self.shelf.get(window).filter(|list| list.is_from_tables())?;
-        (list.age(now) < self.limits.misses).then_some(list)
+        self.shelf.get(window).filter(|list| list.asked(now).is_some_and(|ago| ago < self.limits.misses))
     }
 
     /// The tables' list, always for the greatest K: then it serves every K, and can be put back.
@@ -220,7 +221,14 @@ impl Shared {
         if let (true, Some(listing), Some(boards)) = (is_missing, &listing, self.stores.boards.as_deref()) {
             self.put_back(boards, window, listing).await;
         }
-        let list = Arc::new(Shelved::from_tables(tables.name(), listing, self.clock.monotonic()));
+        let now = self.clock.monotonic();
+        let list = Arc::new(Shelved::from_tables(tables.name(), listing, now));
+        // What was shown is not taken back because the tables are behind the boards.
+        let shown = self.shelf.get(id).filter(|shown| shown.is_newer_than(&list));
+        if let Some(shown) = shown.filter(|shown| shown.age(now) <= self.limits.last_good) {
+            shown.outlive(now);
+            return Some(shown);
+        }
         self.shelf.put(id, list.clone());
         Some(list)
     }

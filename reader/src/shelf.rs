@@ -14,6 +14,8 @@ use stream::{Key, WindowId};
 /// Answers kept of one list: a few shapes and lengths are asked for again and again.
 const RENDERINGS: usize = 4;
 
+const NEVER: u64 = u64::MAX;
+
 /// A list of a window as a store gave it.
 pub(crate) struct Shelved {
     /// None has the same.
@@ -26,6 +28,8 @@ pub(crate) struct Shelved {
     board: Option<Bytes>,
     /// When a store last said so, in monotonic milliseconds.
     seen: AtomicU64,
+    /// When the tables last said something older instead, in monotonic milliseconds; [`NEVER`] if not since `seen`.
+    outlived: AtomicU64,
     ranks: OnceLock<HashMap<Key, u32>>,
     renderings: Mutex<Vec<(Wanted, Rendered)>>,
 }
@@ -42,6 +46,7 @@ impl Shelved {
             listing,
             board,
             seen: AtomicU64::new(millis(now)),
+            outlived: AtomicU64::new(NEVER),
             ranks: OnceLock::new(),
             renderings: Mutex::default(),
         }
@@ -75,6 +80,31 @@ impl Shelved {
     /// A store has said the same again.
     pub(crate) fn confirm(&self, now: Duration) {
         self.seen.store(millis(now), Ordering::Relaxed);
+        self.outlived.store(NEVER, Ordering::Relaxed);
+    }
+
+    /// The tables have said something older: they are behind the boards.
+    pub(crate) fn outlive(&self, now: Duration) {
+        self.outlived.store(millis(now), Ordering::Relaxed);
+    }
+
+    /// Whether the tables' last word is older than this list.
+    pub(crate) fn is_outlived(&self) -> bool {
+        self.outlived.load(Ordering::Relaxed) != NEVER
+    }
+
+    /// How long ago the tables were last asked for it, as far as it tells.
+    pub(crate) fn asked(&self, now: Duration) -> Option<Duration> {
+        match self.outlived.load(Ordering::Relaxed) {
+            NEVER => self.is_from_tables().then(|| self.age(now)),
+            outlived => Some(Duration::from_millis(millis(now).saturating_sub(outlived))),
+        }
+    }
+
+    /// Whether it is as of a later commit than the other.
+    pub(crate) fn is_newer_than(&self, other: &Shelved) -> bool {
+        let commit = |list: &Shelved| list.listing.as_ref().map(|listing| (listing.generation, listing.epoch));
+        commit(self) > commit(other)
     }
 
     /// How long ago a store last said so.

@@ -1,4 +1,5 @@
-//! Which window `current` and `closed` mean: the boards' pointer, else what the tables say, else what was last said.
+//! Which window `current` and `closed` mean: the boards' pointer, else what the tables say, else what was last said. It never
+//! goes back because the tables are behind the boards.
 
 use super::{Said, Shared, away};
 use crate::problem::Problem;
@@ -21,6 +22,15 @@ pub(super) struct Pointed {
     from_tables: bool,
     /// When, in monotonic time.
     seen: Duration,
+    /// When the tables named an earlier window instead; none if they did not since.
+    outlived: Option<Duration>,
+}
+
+impl Pointed {
+    /// How old this word is, if the stores' later one was behind it.
+    fn age(&self, now: Duration) -> Option<Duration> {
+        self.outlived.map(|_| now.saturating_sub(self.seen))
+    }
 }
 
 impl Shared {
@@ -43,16 +53,17 @@ impl Shared {
         }
         if let Some(tables) = self.stores.tables.clone() {
             if let Some(pointed) = self.remembered(which, now) {
-                return Ok((pointed, None));
+                return Ok((pointed, pointed.age(now)));
             }
             let shared = self.clone();
             let ask =
                 || -> BoxFuture<'static, _> { Box::pin(async move { shared.newest_in_tables(&*tables, which).await }) };
             if let Some(pointed) = self.newest.join(which, ask).await.flatten() {
-                return Ok((pointed, None));
+                return Ok((pointed, pointed.age(now)));
             }
         } else if matches!(said, Said::Nothing) {
-            return Ok((Pointed { window: None, source: name, from_tables: false, seen: now }, None));
+            let nothing = Pointed { window: None, source: name, from_tables: false, seen: now, outlived: None };
+            return Ok((nothing, None));
         }
         let last = self.held_pointers().get(&which).copied().filter(|pointed| pointed.window.is_some());
         let last = last.map(|pointed| (pointed, now.saturating_sub(pointed.seen)));
@@ -68,14 +79,23 @@ impl Shared {
         let (kind, closed) = which;
         let start = self.tables_line.ask(|| tables.newest(kind, closed)).await?;
         let window = start.map(|start| self.windows.find(WindowId { kind, start }));
-        Some(self.remember(which, window, tables.name(), true, self.clock.monotonic()))
+        let now = self.clock.monotonic();
+        let begins = |window: Option<Window>| window.map(|window| window.start);
+        if let Some(shown) = self.held_pointers().get_mut(&which)
+            && begins(shown.window) > begins(window)
+            && now.saturating_sub(shown.seen) <= self.limits.last_good
+        {
+            shown.outlived = Some(now);
+            return Some(*shown);
+        }
+        Some(self.remember(which, window, tables.name(), true, now))
     }
 
     /// What the tables said of it a moment ago.
     fn remembered(&self, which: Which, now: Duration) -> Option<Pointed> {
         let pointed = self.held_pointers().get(&which).copied()?;
-        let is_fresh = now.saturating_sub(pointed.seen) < self.limits.misses;
-        (pointed.from_tables && is_fresh).then_some(pointed)
+        let asked = pointed.outlived.or(pointed.from_tables.then_some(pointed.seen))?;
+        (now.saturating_sub(asked) < self.limits.misses).then_some(pointed)
     }
 
     fn remember(
@@ -86,7 +106,7 @@ impl Shared {
         from_tables: bool,
         seen: Duration,
     ) -> Pointed {
-        let pointed = Pointed { window, source, from_tables, seen };
+        let pointed = Pointed { window, source, from_tables, seen, outlived: None };
         self.held_pointers().insert(which, pointed);
         pointed
     }

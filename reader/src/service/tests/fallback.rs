@@ -146,6 +146,42 @@ async fn boards_that_lost_everything_while_the_tables_are_away_do_not_empty_the_
     assert_eq!(answer.json()["items"][0]["songId"], good.json()["items"][0]["songId"]);
 }
 
+#[tokio::test]
+async fn what_was_shown_is_not_taken_back_by_tables_that_are_behind() {
+    // The boards are lost while the tables are an hour and a commit behind them.
+    let mut behind = tables(&[(BEFORE, Listing { epoch: Some(stream::Sequence(16)), ..listing(Open, &[("t1", 5)]) })]);
+    behind.newest = Some(window("hour", BEFORE).id());
+    let reader = open(Some(boards()), Some(behind));
+    let paths = ["/v1/top?window=hour".to_owned(), at(BEFORE)];
+    let mut shown = Vec::new();
+    for path in &paths {
+        shown.push(ask(&reader, path).await);
+    }
+    reader.boards.as_ref().unwrap().content.lock().unwrap().clear();
+    for seconds in [3, 4] {
+        reader.clock.advance(Duration::from_secs(seconds));
+        reader.queries();
+        for (path, shown) in paths.iter().zip(&shown) {
+            for _ in 0..3 {
+                let answer = ask(&reader, path).await;
+                assert_eq!(answer.status, 200);
+                assert_eq!(answer.json()["meta"], shown.json()["meta"], "{path}");
+                assert_eq!(answer.json()["items"][0]["songId"], shown.json()["items"][0]["songId"], "{path}");
+                assert_eq!(answer.header("age"), if seconds == 3 { "3" } else { "7" });
+            }
+        }
+        assert_eq!(reader.queries(), 3, "the newest window and two lists, for a moment");
+    }
+    // A board that comes wins at once, and so do tables after the last good answer's time.
+    reader.boards.as_ref().unwrap().put(window("hour", BEFORE), &listing(Closed, &[("t1", 6)]));
+    let answer = ask(&reader, &paths[1]).await;
+    assert_eq!((answer.header("age"), &answer.json()["items"][0]["plays"]), ("", &json!(6)));
+    reader.boards.as_ref().unwrap().content.lock().unwrap().clear();
+    reader.clock.advance(Duration::from_secs(3601));
+    let answer = ask(&reader, &paths[0]).await;
+    assert_eq!((answer.header("age"), &answer.json()["meta"]["source"]), ("", &json!("sqlite")));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_frozen_store_costs_one_deadline_and_not_one_each() {
     let reader = open(Some(boards()), Some(tables(&[(NOW, listing(Open, &[("t1", 5)]))])));
