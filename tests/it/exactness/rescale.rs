@@ -35,7 +35,8 @@ fn rescale(setup: &mut Setup) {
         }
         // The next start reads a base and what is above it, and goes on within windows.
         assert!(objects(setup, "base") > 0 && objects(setup, "commit") > COMMITS[1] as usize);
-        let status = &setup.tables().0["window_status"];
+        let tables = setup.tables();
+        let status = &tables.0["window_status"];
         assert!(
             status
                 .iter()

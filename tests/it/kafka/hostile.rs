@@ -3,6 +3,7 @@
 
 use super::{all_time, at, wait_until_consumed};
 use crate::exactness::assert_recounted;
+use rdkafka::message::Message;
 use rdkafka::producer::Producer;
 use std::collections::BTreeMap;
 use stream::{Clock, SystemClock};
@@ -37,10 +38,11 @@ fn a_record_of_fifty_megabytes_is_oversized_and_kept_whole() {
     let job = setup.start(&["run"]);
     wait_until_consumed(&setup, "0", 3);
     wait_until_consumed(&setup, "1", 1);
-    let letters =
-        until("it is a dead letter", LONG, || Some(setup.dead_letters()).filter(|letters| !letters.is_empty()));
-    assert_eq!((letters.len(), letters[0]["error"].as_str()), (1, Some("oversized")));
-    assert_eq!(letters[0]["value"].as_array().map(Vec::len), Some(BYTES));
+    assert_eq!(setup.metric("topk_dead_letters_total{code=\"oversized\"}"), 1.0);
+    let dead = setup.setting("sink.dead_letters.topic");
+    let lengths = || kafka::read(dead, |letter| letter.payload().map(<[u8]>::len));
+    let lengths = until("it is a dead letter", LONG, || Some(lengths()).filter(|lengths| !lengths.is_empty()));
+    assert_eq!(lengths, [Some(BYTES)]);
     job.signal("TERM");
     let ended = job.wait(LONG).expect_code(0);
     assert!(!ended.stderr.contains("started again"), "{}", ended.stderr);

@@ -11,7 +11,7 @@ impl Random {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -21,7 +21,7 @@ impl Random {
 
     /// A number below a bound that is not 0.
     pub fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound as u64).expect("below a usize")
+        usize::try_from(self.number() % bound as u64).expect("below a usize")
     }
 }
 
@@ -93,7 +93,7 @@ impl Mutator {
         let range = self.range(length);
         match self.random.below(11) {
             0 if length > 0 => input[range.start.min(length - 1)] ^= 1 << self.random.below(8),
-            1 if length > 0 => input[range.start.min(length - 1)] = self.random.next() as u8,
+            1 if length > 0 => input[range.start.min(length - 1)] = self.random.number() as u8,
             2 => drop(input.drain(range)),
             3 if length < LONGEST => {
                 let copy = input[range.clone()].to_vec();
@@ -124,7 +124,7 @@ impl Mutator {
             _ if length >= 8 => {
                 // A length, as binary formats have it.
                 let at = range.start.min(length - 8);
-                let number = self.random.next() >> self.random.below(64);
+                let number = self.random.number() >> self.random.below(64);
                 input[at..at + 8].copy_from_slice(&number.to_le_bytes());
             }
             _ => input.extend(self.word()),

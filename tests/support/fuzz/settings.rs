@@ -57,7 +57,7 @@ pub(super) fn corpus() -> Vec<Vec<u8>> {
 /// Lines of `NAME=VALUE` for the environment, a line `---`, then TOML.
 pub(super) fn load(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
-    let (variables, file) = text.split_once("\n---\n").unwrap_or(("", &text));
+    let (variables, file) = text.split_once("\n---\n").unwrap_or(("", &*text));
     let variables = variables.lines().filter_map(|line| line.split_once('='));
     let loaded = Layers::default()
         .built_in("fuzz.toml", file)
