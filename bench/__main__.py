@@ -4,6 +4,7 @@ import argparse
 import pathlib
 import sys
 
+import ceiling
 import file_of_views
 import freshness
 import kafka_topic
@@ -15,6 +16,7 @@ WORKLOADS = {
     "w2": kafka_topic,
     "freshness": freshness,
     "keys": many_keys,
+    "ceiling": ceiling,
     "reader": reader_rate,
 }
 

@@ -1,6 +1,7 @@
 //! From settings to the things they name: sources, followers, intake, reader. The registration lines for a new source,
 //! sink or format are here.
 
+use crate::memory;
 use crate::settings::{BoardKind, Settings, SourceKind, TablesKind};
 use crate::video_views::{self, VideoViews};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -84,6 +85,7 @@ impl Assembly {
             epoch_interval: settings.epoch_interval,
             epoch_max_events: settings.epoch_max_events,
             max_backlog: settings.max_backlog,
+            memory: memory::bound(settings.max_memory)?,
             until_end,
             idle_timeout: settings.idle_timeout,
             max_drift: settings.max_drift,

@@ -7,6 +7,7 @@ pub mod commands;
 pub mod endpoints;
 pub mod http;
 pub mod logging;
+pub mod memory;
 pub mod metrics;
 pub mod recount;
 pub mod settings;

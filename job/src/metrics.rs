@@ -74,9 +74,16 @@ pub const METRICS: &[Metric] = &[
     metric(
         "topk_paused",
         "reason",
-        "1 while nothing is read for this reason: the journal has outgrown its bound.",
+        "1 while nothing is read for this reason: journal, memory or waiting dead letters have outgrown their bound.",
         "topk_paused == 1",
     ),
+    metric(
+        "topk_resident_bytes",
+        "",
+        "Memory that the process holds, as the system counts it; job.max_memory bounds it.",
+        "",
+    ),
+    metric("topk_keys", "", "Keys in memory; they stay.", ""),
     metric("topk_journal_base_bytes", "", "Bytes of the newest base.", ""),
     metric(
         "topk_journal_waiting",

@@ -54,6 +54,7 @@ pub struct Settings {
     pub workers: usize,
     pub state: Place,
     pub listen: String,
+    pub max_memory: Option<u64>,
     pub drain_timeout: Duration,
     pub source: SourceKind,
     pub brokers: String,
@@ -114,6 +115,7 @@ impl Settings {
             workers: read.integer("job.workers", 1..=64),
             state: state(read),
             listen: read.required("job.listen"),
+            max_memory: max_memory(read),
             drain_timeout: read.duration_within("job.drain_timeout", short.clone()),
             source: read.choice(
                 "source.kind",
@@ -248,6 +250,17 @@ fn max_journal(read: &mut Reader<'_>) -> u64 {
         read.reject("journal.max_bytes", "reading would pause for ever", "give it 1MiB at least");
     }
     bytes
+}
+
+/// Less than this is held before the first record is read.
+const LEAST_MEMORY: u64 = 128 << 20;
+
+fn max_memory(read: &mut Reader<'_>) -> Option<u64> {
+    let bytes = read.bytes("job.max_memory");
+    if (1..LEAST_MEMORY).contains(&bytes) {
+        read.reject("job.max_memory", "reading would pause for ever", "give it 128MiB at least, or 0B for no ceiling");
+    }
+    (bytes > 0).then_some(bytes)
 }
 
 fn name(read: &mut Reader<'_>, key: &str) -> String {

@@ -9,6 +9,8 @@ use stream::{Assignment, DeltaBatch, DeltaRow, Key, KeyGroup, LateMask, Minute, 
 pub struct Combiner {
     table: HashTable<u32>,
     rows: Vec<DeltaRow>,
+    /// Bytes of keys, which for long ones lie outside their rows.
+    key_bytes: usize,
 }
 
 /// The table's hash: the key's, stirred with minute and mask, so that one key's minutes do not collide.
@@ -23,7 +25,7 @@ impl Combiner {
             return;
         }
         let hash = key_hash(key);
-        let Combiner { table, rows } = self;
+        let Combiner { table, rows, key_bytes } = self;
         let same = |row: &u32| {
             let row = &rows[*row as usize];
             row.hash == hash && row.minute == minute && row.mask == mask && row.key.as_str() == key
@@ -35,6 +37,7 @@ impl Combiner {
         }
         let row = DeltaRow { hash, n, key: Key::new(key), minute, mask };
         rows.push(row);
+        *key_bytes += key.len();
         let index = (rows.len() - 1) as u32;
         table.insert_unique(row_hash(hash, minute, mask), index, |row| {
             let row = &rows[*row as usize];
@@ -47,6 +50,11 @@ impl Combiner {
         self.rows.len()
     }
 
+    /// About how many bytes the combined rows take.
+    pub fn bytes(&self) -> usize {
+        self.rows.len() * size_of::<DeltaRow>() + self.key_bytes
+    }
+
     /// Whether nothing was added.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
@@ -55,6 +63,7 @@ impl Combiner {
     /// Hand over everything, one batch for each worker that owns any of the keys.
     pub fn drain(&mut self, assignment: Assignment) -> Vec<DeltaBatch> {
         self.table.clear();
+        self.key_bytes = 0;
         let rows = std::mem::take(&mut self.rows);
         if rows.is_empty() {
             return Vec::new();

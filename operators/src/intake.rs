@@ -32,11 +32,19 @@ pub struct RecordIntake<D> {
     partitions: Vec<Partition>,
     combiner: Combiner,
     dead_letters: Vec<DeadLetter>,
+    /// Bytes of `dead_letters`.
+    letter_bytes: u64,
     late: BTreeMap<WindowId, u64>,
     records: u64,
     /// The wall clock when last looked at.
     now: EventTime,
 }
+
+/// Bytes of records kept whole (dead letters of the open epoch, records that wait for a grant) that are enough for one
+/// reader and epoch …
+const KEPT: u64 = 8 << 20;
+/// … and bytes of combined rows. So what an epoch holds is bounded whatever its records are, not by their number alone.
+const COMBINED: usize = 64 << 20;
 
 struct Partition {
     judge: PartitionJudge,
@@ -44,6 +52,8 @@ struct Partition {
     last: LastRecord,
     changed: bool,
     held: Vec<HeldRecord>,
+    /// Bytes of `held`.
+    held_bytes: u64,
     /// Where reading stands, held records included.
     position: i64,
 }
@@ -67,6 +77,7 @@ impl Partition {
             last: LastRecord::default(),
             changed: false,
             held: Vec::new(),
+            held_bytes: 0,
             position: state.next_offset,
         }
     }
@@ -100,6 +111,7 @@ impl<D: Decode> RecordIntake<D> {
             partitions: partitions.iter().map(|(name, state)| Partition::new(name, state)).collect(),
             combiner: Combiner::default(),
             dead_letters: Vec::new(),
+            letter_bytes: 0,
             late: BTreeMap::new(),
             records: 0,
             now: EventTime::MIN,
@@ -108,7 +120,18 @@ impl<D: Decode> RecordIntake<D> {
 
     /// `held`: what "now" was when the record was read, if it waited since; else it is being read now.
     fn judge(&mut self, record: &RawRecord<'_>, held: Option<EventTime>) {
-        let RecordIntake { decoder, settings, assigner, partitions, combiner, dead_letters, late, now, .. } = self;
+        let RecordIntake {
+            decoder,
+            settings,
+            assigner,
+            partitions,
+            combiner,
+            dead_letters,
+            letter_bytes,
+            late,
+            now,
+            ..
+        } = self;
         let partition = &mut partitions[record.partition];
         partition.changed = true;
         partition.report.next_offset = record.next_offset;
@@ -143,7 +166,7 @@ impl<D: Decode> RecordIntake<D> {
             }
             Err(Rejection { code, detail }) => {
                 partition.report.dead_lettered += 1;
-                dead_letters.push(DeadLetter {
+                let letter = DeadLetter {
                     code,
                     detail,
                     partition: partition.report.name.clone(),
@@ -152,7 +175,9 @@ impl<D: Decode> RecordIntake<D> {
                     key: record.key.map(<[u8]>::to_vec),
                     value: record.value.map(<[u8]>::to_vec),
                     headers: (record.headers)(),
-                });
+                };
+                *letter_bytes += letter.bytes();
+                dead_letters.push(letter);
             }
         }
     }
@@ -177,6 +202,9 @@ fn appended(record: &RawRecord<'_>) -> Option<EventTime> {
     let stamp = record.timestamp.filter(|millis| record.append_time && *millis >= 0);
     stamp.map(EventTime::from_millis)
 }
+
+/// Room for a value that is kept from epoch to epoch.
+const ROOM: usize = 1 << 16;
 
 /// What makes the last judged record itself, kept so that only one record of an epoch is hashed.
 #[derive(Default)]
@@ -204,6 +232,9 @@ impl LastRecord {
         let LastRecord { offset, timestamp, key, value, .. } = &*self;
         let identity = RecordIdentity { offset: *offset, timestamp: *timestamp, key: Some(key), value: Some(value) };
         let fingerprint = identity.fingerprint();
+        // One large record is no reason to keep that much for ever.
+        self.value.clear();
+        self.value.shrink_to(ROOM);
         std::mem::take(&mut self.is_new).then_some(fingerprint)
     }
 }
@@ -214,6 +245,9 @@ impl<D: Decode> RecordSink for RecordIntake<D> {
         let partition = &mut self.partitions[record.partition];
         partition.position = record.next_offset;
         if partition.judge.holding {
+            let bytes =
+                size_of::<HeldRecord>() + record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
+            partition.held_bytes += bytes as u64;
             partition.held.push(HeldRecord {
                 offset: record.offset,
                 next_offset: record.next_offset,
@@ -229,6 +263,11 @@ impl<D: Decode> RecordSink for RecordIntake<D> {
         self.judge(record, None);
     }
 
+    fn is_full(&self) -> bool {
+        let held: u64 = self.partitions.iter().map(|partition| partition.held_bytes).sum();
+        self.letter_bytes + held >= KEPT || self.combiner.bytes() >= COMBINED
+    }
+
     fn position(&mut self, partition: usize, next_offset: i64) {
         let partition = &mut self.partitions[partition];
         partition.position = partition.position.max(next_offset);
@@ -240,16 +279,12 @@ impl<D: Decode> RecordSink for RecordIntake<D> {
 }
 
 impl<D: Decode> Intake for RecordIntake<D> {
-    fn pending(&self) -> usize {
-        self.combiner.len()
-    }
-
     fn records(&self) -> u64 {
         self.records
     }
 
     fn close(&mut self, epoch: Epoch) -> (Vec<DeltaBatch>, Report) {
-        self.records = 0;
+        (self.records, self.letter_bytes) = (0, 0);
         let mut reports = Vec::new();
         for partition in &mut self.partitions {
             partition.report.watermark = partition.judge.watermark;
@@ -286,6 +321,7 @@ impl<D: Decode> Intake for RecordIntake<D> {
             return;
         };
         self.partitions[index].judge.rejoin(grant.floor);
+        self.partitions[index].held_bytes = 0;
         for held in std::mem::take(&mut self.partitions[index].held) {
             let headers = || held.headers.clone();
             let record = RawRecord {

@@ -4,7 +4,7 @@
 //! outcome between reads, so a partition overshoots by the epochs that are under way.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use stream::{EventTime, PartitionState};
@@ -69,12 +69,23 @@ impl Drift {
     }
 }
 
-/// Who is held, and whether all are, told by the commit thread and looked at by readers.
+/// Why nothing at all is read for a while.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Outgrown {
+    /// `journal.max_bytes`.
+    Journal = 1,
+    /// `job.max_memory`.
+    Memory = 2,
+    /// Dead letters wait for their sink.
+    Letters = 4,
+}
+
+/// Who is held, and whether all are, told by those who find out and looked at by readers.
 #[derive(Default)]
 pub(crate) struct Alignment {
     version: AtomicU64,
     held: Mutex<Held>,
-    is_full: AtomicBool,
+    outgrown: AtomicU8,
 }
 
 impl Alignment {
@@ -83,15 +94,23 @@ impl Alignment {
         self.version.fetch_add(1, Ordering::Release);
     }
 
-    /// The journal is full: nothing is read; or it has room again.
-    pub(crate) fn set_full(&self, is_full: bool) {
-        self.is_full.store(is_full, Ordering::Relaxed);
+    /// This has outgrown its bound: nothing is read; or it has room again.
+    pub(crate) fn set_outgrown(&self, what: Outgrown, has: bool) {
+        match has {
+            true => self.outgrown.fetch_or(what as u8, Ordering::Relaxed),
+            false => self.outgrown.fetch_and(!(what as u8), Ordering::Relaxed),
+        };
         self.version.fetch_add(1, Ordering::Release);
     }
 
+    /// Whether this has outgrown its bound.
+    pub(crate) fn has_outgrown(&self, what: Outgrown) -> bool {
+        self.outgrown.load(Ordering::Relaxed) & what as u8 != 0
+    }
+
     /// Whether all partitions are held.
-    pub(crate) fn is_full(&self) -> bool {
-        self.is_full.load(Ordering::Relaxed)
+    pub(crate) fn holds_all(&self) -> bool {
+        self.outgrown.load(Ordering::Relaxed) != 0
     }
 
     /// Grows with every change.

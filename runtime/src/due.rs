@@ -22,7 +22,9 @@ pub(crate) struct Due {
     pub(crate) changed: ChangedWindows,
     /// Of the changed rankings, those that have left memory since; bounded.
     pub(crate) owed: BTreeMap<WindowId, Arc<Ranking>>,
-    pub(crate) dead_letters: Vec<(Sequence, Arc<DeadLetter>)>,
+    dead_letters: Vec<(Sequence, Arc<DeadLetter>)>,
+    /// Bytes of these.
+    letter_bytes: u64,
     /// Rows taken since the last step, older values first.
     rows: Vec<RowBlock>,
     /// The epoch at which they were last taken. Only a step of that epoch may carry them: a later one would claim
@@ -48,6 +50,8 @@ pub(crate) struct Due {
 /// What must be remembered of a step until it is known to be done.
 struct InHand {
     reached: (Sequence, Option<EventTime>),
+    /// Bytes of its dead letters.
+    letter_bytes: u64,
     /// Of a step from the journal, which is given up if the follower goes away again.
     changed: Option<ChangedWindows>,
 }
@@ -59,6 +63,7 @@ impl Due {
             wants: line.wants,
             changed: everything,
             owed: BTreeMap::new(),
+            letter_bytes: line.undelivered.iter().map(|(_, letter)| letter.bytes()).sum(),
             dead_letters: line.undelivered.clone(),
             rows: Vec::new(),
             rows_of: None,
@@ -74,6 +79,18 @@ impl Due {
             in_hand: None,
             line,
         }
+    }
+
+    /// The dead letters of a committed epoch.
+    pub(crate) fn post(&mut self, commit: &Commit) {
+        let letters = commit.dead_letters.iter().map(|letter| (commit.sequence, Arc::new(letter.clone())));
+        self.dead_letters.extend(letters);
+        self.letter_bytes += commit.dead_letters.iter().map(DeadLetter::bytes).sum::<u64>();
+    }
+
+    /// Bytes of dead letters that it has not got, what is with it included.
+    pub(crate) fn letters_waiting(&self) -> u64 {
+        self.letter_bytes + self.in_hand.as_ref().map_or(0, |in_hand| in_hand.letter_bytes)
     }
 
     /// Rows taken at an epoch. One that has lost some has no use for them.
@@ -209,7 +226,8 @@ impl Due {
         self.rows_wait = false;
         self.last_step = Some(now);
         self.given = Some(commit.epoch);
-        self.in_hand = Some(InHand { reached: (commit.sequence, commit.watermark), changed });
+        let letter_bytes = std::mem::take(&mut self.letter_bytes);
+        self.in_hand = Some(InHand { reached: (commit.sequence, commit.watermark), letter_bytes, changed });
         Some(Step {
             commit: commit.clone(),
             rows: std::mem::take(&mut self.rows),

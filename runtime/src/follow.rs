@@ -4,6 +4,7 @@
 
 use crate::backlog::{Answer, Backlog};
 use crate::board_room::{BoardRoom, EpochChanges};
+use crate::drift::{Alignment, Outgrown};
 use crate::due::Due;
 use crate::follower_thread::FollowerLine;
 use crate::journal::Rereader;
@@ -26,12 +27,17 @@ pub(crate) struct FollowDesk {
     pub(crate) lag: Arc<Lag>,
     /// Bytes of rows that may wait in memory (`sink.max_backlog_bytes`).
     pub(crate) max_backlog: u64,
+    /// Told when too many dead letters wait.
+    pub(crate) alignment: Arc<Alignment>,
     /// Where what was dropped comes from.
     pub(crate) rereader: Rereader,
     pub(crate) wake: Arc<OnceLock<SyncActivator>>,
     /// Told once, when the last epoch has reached every follower.
     pub(crate) drained: std::sync::mpsc::Sender<Arc<Commit>>,
 }
+
+/// Bytes of dead letters that may wait for their sink.
+const LETTERS_WAIT: u64 = 64 << 20;
 
 struct Desk {
     room: BoardRoom,
@@ -41,6 +47,7 @@ struct Desk {
     lag: Arc<Lag>,
     drained: std::sync::mpsc::Sender<Arc<Commit>>,
     backlog: Backlog,
+    alignment: Arc<Alignment>,
     rereader: Rereader,
     /// The last epoch that is in the room.
     shown: Option<Arc<Commit>>,
@@ -99,11 +106,11 @@ pub(crate) fn follow<'scope>(
 
 impl Desk {
     fn new(desk: FollowDesk) -> Self {
-        let FollowDesk { room, followers, clock, ticker, lag, drained, max_backlog, rereader, .. } = desk;
+        let FollowDesk { room, followers, clock, ticker, lag, drained, max_backlog, alignment, rereader, .. } = desk;
         let everything = room.everything();
         let due = followers.into_iter().map(|line| Due::new(line, everything.clone(), clock.monotonic())).collect();
         let backlog = Backlog::new(max_backlog);
-        Desk { room, due, clock, ticker, lag, drained, backlog, rereader, shown: None, over: false }
+        Desk { room, due, clock, ticker, lag, drained, backlog, alignment, rereader, shown: None, over: false }
     }
 
     /// A committed epoch whose changes are complete.
@@ -124,8 +131,7 @@ impl Desk {
                 }
             }
             if due.wants.dead_letters {
-                due.dead_letters
-                    .extend(commit.dead_letters.iter().map(|letter| (commit.sequence, Arc::new(letter.clone()))));
+                due.post(&commit);
             }
         }
         if let Some(answer) = answer {
@@ -189,11 +195,35 @@ impl Desk {
                 due.line.give(step);
             }
         }
+        self.look_at_letters();
         let idle = self.due.iter().all(|due| due.line.is_ready() && (!commit.last || due.is_empty(&commit)));
         if commit.last && idle && !self.over {
             self.over = true;
             // The job may have stopped waiting.
             let _ = self.drained.send(commit);
+        }
+    }
+
+    /// Dead letters cannot be dropped and made again as rows can: while more of them wait than memory should hold, nothing
+    /// is read that could bring others.
+    fn look_at_letters(&self) {
+        let furthest = self.due.iter().max_by_key(|due| due.letters_waiting());
+        let Some((due, waiting)) = furthest.map(|due| (due, due.letters_waiting())) else { return };
+        let was_full = self.alignment.has_outgrown(Outgrown::Letters);
+        let is_full = waiting > if was_full { LETTERS_WAIT / 2 } else { LETTERS_WAIT };
+        if is_full == was_full {
+            return;
+        }
+        self.alignment.set_outgrown(Outgrown::Letters, is_full);
+        metrics::gauge!("topk_paused", "reason" => "dead letters").set(f64::from(u8::from(is_full)));
+        match is_full {
+            true => tracing::warn!(
+                follower = due.line.name(),
+                waiting,
+                max = LETTERS_WAIT,
+                "reading is paused: more bytes of dead letters wait for it than are kept in memory; it goes on once they are written"
+            ),
+            false => tracing::info!(waiting, "reading goes on: dead letters are being written"),
         }
     }
 

@@ -11,6 +11,7 @@ pub mod journal;
 mod acks;
 mod backlog;
 mod board_room;
+mod ceiling;
 mod commit;
 mod commit_thread;
 mod committer;
@@ -29,6 +30,7 @@ mod run;
 mod running;
 mod share;
 mod silence;
+mod spawn;
 mod start;
 #[cfg(test)]
 mod testing;
@@ -36,6 +38,7 @@ mod storage;
 mod ticker;
 
 pub use board_room::{BoardRoom, ChangedWindows, EpochChanges, WindowRules};
+pub use ceiling::MemoryBound;
 pub use committer::{Committer, Decided};
 pub use lag::{Lag, Places};
 pub use observe::RunTotals;

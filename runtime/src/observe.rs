@@ -1,13 +1,14 @@
 //! What an operator of the job sees: metrics for every committed epoch, one line when a partition holds the watermark
 //! back, and, while behind, how far and for how long.
 
+use crate::ceiling::Ceiling;
 use crate::drift::Held;
 use crate::journal::{Full, Writer};
 use crate::lag::Lag;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use stream::{Clock, Commit, DeadCode, EventTime, KindIndex, TimeRules, Windows};
+use stream::{Clock, Commit, DeadCode, EventTime, Fault, KindIndex, TimeRules, Windows};
 
 /// What this process has committed.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -66,7 +67,9 @@ impl Observer {
         for kind in windows.kinds() {
             metrics::counter!("topk_late_records_total", "window" => kind.name.clone()).absolute(0);
         }
-        metrics::gauge!("topk_paused", "reason" => "journal.max_bytes").set(0.0);
+        for reason in ["journal.max_bytes", "job.max_memory", "dead letters"] {
+            metrics::gauge!("topk_paused", "reason" => reason).set(0.0);
+        }
         Observer {
             windows,
             rules,
@@ -198,6 +201,38 @@ impl Observer {
             }
             None => tracing::info!("reading goes on: the journal has room again"),
         }
+    }
+
+    /// What this process holds; whether reading stops or goes on for its sake with this look.
+    pub(crate) fn memory(&self, ceiling: &Ceiling, keys: u64, turned: bool) {
+        metrics::gauge!("topk_resident_bytes").set(ceiling.resident() as f64);
+        metrics::gauge!("topk_keys").set(keys as f64);
+        if !turned {
+            return;
+        }
+        metrics::gauge!("topk_paused", "reason" => "job.max_memory").set(f64::from(u8::from(ceiling.is_over())));
+        let (resident, max) = (ceiling.resident(), ceiling.max().unwrap_or(u64::MAX));
+        match ceiling.is_over() {
+            true => tracing::warn!(
+                resident,
+                max,
+                keys,
+                "reading is paused: memory has outgrown job.max_memory; what is counted stays and is served. It goes on by itself if windows or waiting rows leave memory; keys stay, so else give this process more and raise job.max_memory"
+            ),
+            false => tracing::info!(resident, max, keys, "reading goes on: memory is below job.max_memory again"),
+        }
+    }
+
+    /// Why a run to the end cannot get there.
+    pub(crate) fn out_of_memory(&self, ceiling: &Ceiling, keys: u64) -> Fault {
+        let (resident, max) = (ceiling.resident(), ceiling.max().unwrap_or(u64::MAX));
+        Fault::usage(
+            "cannot read to the end",
+            format!(
+                "memory has outgrown job.max_memory and gets no less: {resident} bytes of {max} are held, with {keys} keys"
+            ),
+            "what was read is counted and shown; give this process more memory, raise job.max_memory and run it again: it goes on from there",
+        )
     }
 
     /// Partitions are read no further, or go on.

@@ -1,6 +1,6 @@
 //! Which partitions the transport does not fetch now, and why: records of an idle or new one are held until it is let in
 //! again, so more of them would only fill memory; one too far ahead of the others waits for them; all wait while the journal
-//! has no room.
+//! or memory has no room.
 
 use crate::drift::Alignment;
 use stream::{Fault, Reader};
@@ -11,8 +11,8 @@ pub(crate) struct Pauses {
     paused: Vec<usize>,
     /// The reader's partitions that are too far ahead.
     ahead: Vec<usize>,
-    /// All are held: the journal is full.
-    is_full: bool,
+    /// All are held: something has outgrown its bound.
+    all: bool,
     /// Of which version of the alignment, and of how many partitions.
     seen: (u64, usize),
 }
@@ -28,12 +28,12 @@ impl Pauses {
         let now = (alignment.version(), reader.partitions.len());
         if now != self.seen {
             self.seen = now;
-            self.is_full = alignment.is_full();
+            self.all = alignment.holds_all();
             let held = alignment.held().partitions;
             let is_ahead = |index: &usize| held.contains(&reader.partitions[*index].name);
             self.ahead = (0..reader.partitions.len()).filter(is_ahead).collect();
         }
-        let mut wanted = match self.is_full {
+        let mut wanted = match self.all {
             true => (0..reader.partitions.len()).collect(),
             false => reader.intake.held(),
         };

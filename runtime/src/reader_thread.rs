@@ -80,7 +80,7 @@ impl ReaderThread {
             }
             self.ticker.finished(self.index, false);
             let room = usize::try_from(self.ticker.room()).unwrap_or(BATCH).min(BATCH);
-            if room == 0 {
+            if room == 0 || self.reader.intake.is_full() {
                 // Whatever keeps the epoch open (another reader that waits for its transport), it grows no further.
                 self.ticker.wait_for_close(epoch, Duration::from_millis(50));
                 continue;
@@ -99,7 +99,8 @@ impl ReaderThread {
                     }
                 }
             }
-            self.ticker.took(self.reader.intake.records() - before);
+            let is_full = self.reader.intake.is_full();
+            self.ticker.took(if is_full { u64::MAX } else { self.reader.intake.records() - before });
             self.tell_lag();
             if state == ReadState::Waiting && self.reader.partitions.is_empty() {
                 self.ticker.wait_for_close(epoch, Duration::from_millis(50));

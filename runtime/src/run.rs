@@ -2,6 +2,7 @@
 
 use crate::acks::Acks;
 use crate::board_room::{BoardRoom, WindowRules};
+use crate::ceiling::{Ceiling, MemoryBound};
 use crate::commit::CommitLine;
 use crate::commit_thread::CommitThread;
 use crate::committer::Committer;
@@ -17,13 +18,14 @@ use crate::read::Feed;
 use crate::reader_thread::ReaderThread;
 use crate::running::{Begun, Event, Running, Stop};
 use crate::share::{self, BusySeconds};
+use crate::spawn::spawn;
 use crate::start;
 use crate::storage::Storage;
 use crate::ticker::Ticker;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::{Sender, channel, sync_channel};
+use std::sync::mpsc::{channel, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use stream::{
@@ -66,6 +68,8 @@ pub struct Plan {
     pub until_end: bool,
     /// Bytes of rows that may wait in memory for tables that are slow or away; beyond, they come from the journal.
     pub max_backlog: u64,
+    /// What this process may take.
+    pub memory: MemoryBound,
     /// Silence after which a partition may be idle.
     pub idle_timeout: Duration,
     /// How far a partition may be ahead of the slowest before it is read no further.
@@ -252,6 +256,7 @@ impl Plan {
         let (tell, events) = channel();
         let assignment = Assignment::new(workers);
         let mut groups: Vec<Vec<stream::GroupState>> = (0..workers).map(|_| Vec::new()).collect();
+        let keys = recovered.groups.iter().map(|group| group.keys.len() as u64).sum();
         for group in std::mem::take(&mut recovered.groups) {
             groups[assignment.worker(group.group)].push(group);
         }
@@ -355,9 +360,14 @@ impl Plan {
             (begun.consumed, counted),
         );
         let totals = observer.totals();
+        let cut = Arc::new(OnceLock::new());
         let thread = CommitThread {
             drift: Drift::new(self.max_drift, ends.clone()),
-            alignment,
+            alignment: alignment.clone(),
+            ceiling: Ceiling::new(self.memory),
+            clock: clock.clone(),
+            keys,
+            end: self.until_end.then(|| (ticker.clone(), cut.clone())),
             committer: Committer::new(&recovered, ends.clone()),
             observer,
             last: recovered.last_epoch,
@@ -377,6 +387,7 @@ impl Plan {
             ticker: ticker.clone(),
             lag: lag.clone(),
             max_backlog: self.max_backlog,
+            alignment,
             rereader,
             wake: desk_wake,
             drained,
@@ -420,25 +431,8 @@ impl Plan {
             clocked.run(interval);
             Ok(())
         })?;
-        Ok(Running { lag, begun, ends, totals, busy, ticker, events, over, wakes, guards: Some(guards) })
+        Ok(Running { lag, begun, ends, totals, busy, ticker, events, over, wakes, cut, guards: Some(guards) })
     }
-}
-
-/// A named thread whose fault ends the run.
-fn spawn(
-    name: &str,
-    tell: Sender<Event>,
-    body: impl FnOnce() -> Result<(), Fault> + Send + 'static,
-) -> Result<(), Fault> {
-    let run = move || {
-        if let Err(fault) = body() {
-            // Nobody listens only when the process is ending.
-            let _ = tell.send(Event::Failed(fault));
-        }
-    };
-    std::thread::Builder::new().name(name.to_owned()).spawn(run).map(drop).map_err(|error| {
-        Fault::failed(format!("cannot start thread {name}"), error, "check the limits on threads and memory")
-    })
 }
 
 #[cfg(test)]

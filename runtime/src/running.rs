@@ -28,6 +28,8 @@ pub struct Running {
     pub(crate) events: Receiver<Event>,
     pub(crate) over: Arc<AtomicBool>,
     pub(crate) wakes: Vec<Arc<OnceLock<timely::scheduling::SyncActivator>>>,
+    /// Why a bounded run was ended before its end.
+    pub(crate) cut: Arc<OnceLock<Fault>>,
     pub(crate) guards: Option<timely::communication::WorkerGuards<()>>,
 }
 
@@ -75,6 +77,11 @@ impl Running {
             commit.partitions.get(*name).is_none_or(|state| state.next_offset < **end)
         };
         self.ends.iter().flatten().filter(short).count()
+    }
+
+    /// Why a bounded run was ended before its end, if that was for want of memory.
+    pub fn cut(&self) -> Option<Fault> {
+        self.cut.get().cloned()
     }
 
     /// What this run has committed so far.

@@ -104,10 +104,10 @@ impl Ticker {
         self.changed.notify_all();
     }
 
-    /// A reader has taken `records` more.
+    /// A reader has taken `records` more; as many as there are numbers, if it can take no more.
     pub(crate) fn took(&self, records: u64) {
         let mut state = self.lock();
-        state.events += records;
+        state.events = state.events.saturating_add(records);
         if state.events >= self.max_events {
             self.changed.notify_all();
         }

@@ -93,3 +93,13 @@ pub struct DeadLetter {
     /// The headers, untouched and in order.
     pub headers: Vec<Header>,
 }
+
+impl DeadLetter {
+    /// About how many bytes it takes in memory.
+    pub fn bytes(&self) -> u64 {
+        let of = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+        let headers = self.headers.iter().map(|header| size_of::<Header>() + header.name.len() + of(&header.value));
+        let own = size_of::<Self>() + self.detail.len() + of(&self.key) + of(&self.value);
+        (own + headers.sum::<usize>()) as u64
+    }
+}

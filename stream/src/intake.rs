@@ -4,9 +4,6 @@ use crate::{DeltaBatch, Epoch, Fault, Grant, PartitionPosition, RecordSink, Repo
 
 /// Decodes, judges and combines what one reader reads. Pure but for the clock it was given.
 pub trait Intake: RecordSink + Send {
-    /// Rows combined since the last close: when to close early.
-    fn pending(&self) -> usize;
-
     /// Records taken since the last close.
     fn records(&self) -> u64;
 

@@ -80,7 +80,7 @@ pub trait Source: Send + Sync {
 
 /// One thread's reader. Every method is called from that thread alone.
 pub trait SourceReader: Send {
-    /// Hand over at most about `limit` records, waiting at most `wait` for the first.
+    /// Hand over at most about `limit` records, waiting at most `wait` for the first; no more once `into` is full.
     ///
     /// # Errors
     /// Anything that would lose or skip a record is fatal; transient trouble is waited out inside.
@@ -141,6 +141,11 @@ pub enum ReadState {
 pub trait RecordSink {
     /// A record.
     fn record(&mut self, record: &RawRecord<'_>);
+
+    /// Whether it holds so many bytes that it should be given no more records for now.
+    fn is_full(&self) -> bool {
+        false
+    }
 
     /// Everything visible before `next_offset` has been handed over (transaction markers and blank lines leave holes).
     fn position(&mut self, partition: usize, next_offset: i64);

@@ -10,6 +10,7 @@ use tests::setup::text;
 mod bucket;
 mod kills;
 mod moments;
+mod rescale;
 mod same_answer;
 mod second_run;
 mod two_million;

@@ -1,5 +1,5 @@
 //! Kafka in full, on a real broker: partitions that fall silent or are added, reading in step, where reading starts, what
-//! a consumer group shows, a topic that is not there, TLS and SASL.
+//! a consumer group shows, a topic that is not there or is used against us, TLS and SASL.
 
 use std::collections::BTreeMap;
 use stream::EventTime;
@@ -8,6 +8,7 @@ use tests::{Setup, dump, until, wait::LONG};
 mod added;
 mod drift;
 mod group;
+mod hostile;
 mod idle;
 mod missing;
 mod starts;

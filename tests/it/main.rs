@@ -1,6 +1,7 @@
 //! The one end-to-end test binary: the real `topk`, real Kafka, Postgres and Redis, and an independent recount.
 
 mod bad_input;
+mod bounds;
 mod boards;
 mod bucket;
 mod command_line;

@@ -1,7 +1,9 @@
 //! Topics of a test: creating, filling, reading the dead letters of one, deleting.
 
 use crate::services;
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -103,6 +105,19 @@ pub fn create_topic(topic: &str, partitions: i32, settings: &[(&str, &str)]) {
         block_on(async { admin().create_topics([&new], &AdminOptions::new().operation_timeout(Some(WAIT))).await });
     for result in results.expect("the broker answers") {
         result.unwrap_or_else(|(topic, code)| panic!("{topic} was not created: {code}"));
+    }
+}
+
+/// Give a topic these settings, and no others.
+///
+/// # Panics
+/// The broker refuses.
+pub fn alter_topic(topic: &str, settings: &[(&str, &str)]) {
+    let change = AlterConfig::new(ResourceSpecifier::Topic(topic));
+    let change = settings.iter().fold(change, |change, (name, value)| change.set(name, value));
+    let results = block_on(async { admin().alter_configs([&change], &AdminOptions::new()).await });
+    for result in results.expect("the broker answers") {
+        result.unwrap_or_else(|(_, code)| panic!("{topic} was not changed: {code}"));
     }
 }
 

@@ -11,6 +11,7 @@ pub mod door;
 pub mod bad_answers;
 pub mod bucket;
 pub mod dump;
+pub mod fuzz;
 pub mod kafka;
 pub mod own_postgres;
 pub mod process;

@@ -66,11 +66,13 @@ pub(super) fn supervised(assembly: &Assembly, mode: &Mode) -> Result<ExitCode, F
     let commit = if mode.until_end { with_bar(&running, settings)? } else { wait(&running)? };
     ready.end();
     let (totals, busy, unfinished) = (running.totals(), running.busy(), running.unfinished(&commit));
+    let cut = running.cut();
     running.finish();
     if mode.until_end {
         if unfinished > 0 {
             println!(
-                "stopped    before the end, by a signal: {unfinished} of {} partitions have more to read; run it again to go on",
+                "stopped    before the end, {}: {unfinished} of {} partitions have more to read; run it again to go on",
+                if cut.is_some() { "for want of memory" } else { "by a signal" },
                 commit.partitions.len()
             );
         }
@@ -78,7 +80,7 @@ pub(super) fn supervised(assembly: &Assembly, mode: &Mode) -> Result<ExitCode, F
     } else {
         tracing::info!(epoch = commit.sequence.0, "drained: everything read is committed and flushed");
     }
-    Ok(ExitCode::SUCCESS)
+    cut.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
 /// Listen, and start the job.

@@ -326,15 +326,15 @@ fn positions_pass_holes_in_the_log_but_never_held_records() {
 #[test]
 fn a_report_names_what_changed_and_counts_from_nothing() {
     let mut bench = Bench::active(2);
-    assert_eq!((bench.intake.pending(), bench.intake.records()), (0, 0));
+    assert_eq!((bench.intake.combiner.len(), bench.intake.records()), (0, 0));
     bench.event(1, "k", 0);
     bench.event(1, "k", 1);
     bench.raw(1, Some("nonsense"), None, false);
-    assert_eq!((bench.intake.pending(), bench.intake.records()), (1, 3));
+    assert_eq!((bench.intake.combiner.len(), bench.intake.records()), (1, 3));
     let first = bench.close();
     let names: Vec<&str> = first.partitions.iter().map(|partition| partition.name.as_ref()).collect();
     assert_eq!(names, ["p1"]);
-    assert_eq!((bench.intake.pending(), bench.intake.records()), (0, 0));
+    assert_eq!((bench.intake.combiner.len(), bench.intake.records()), (0, 0));
     let quiet = bench.close();
     assert!(quiet.partitions.is_empty() && quiet.dead_letters.is_empty() && quiet.late.is_empty());
     bench.event(1, "k", 0);
@@ -343,6 +343,54 @@ fn a_report_names_what_changed_and_counts_from_nothing() {
     assert_ne!(next.fingerprint, first.partitions[0].fingerprint);
     bench.intake.grant(&Grant { partition: "elsewhere".into(), floor: None });
     assert!(bench.close().partitions.is_empty(), "a grant to somebody else is not ours");
+}
+
+/// A flood of large records that cannot be counted, records that wait, and long keys: what an epoch holds has a bound in
+/// bytes, and there is room again once they have gone on.
+#[test]
+fn it_is_full_by_bytes_and_not_only_by_number() {
+    let large = "x".repeat(60_000);
+    let mut bench = Bench::active(1);
+    let mut sent = 0;
+    while !bench.intake.is_full() {
+        bench.raw(0, Some(&large), None, false);
+        sent += 1;
+    }
+    let about = |most: u64| most / 61_000..=most / 60_000 + 1;
+    assert!(about(KEPT).contains(&sent), "a letter takes a little more than its value: {sent}");
+    assert_eq!(bench.close().dead_letters.len() as u64, sent);
+    assert!(!bench.intake.is_full(), "they are handed over");
+
+    bench.intake.propose_idle(0);
+    let mut held = 0;
+    while !bench.intake.is_full() {
+        bench.raw(0, Some(&large), None, false);
+        held += 1;
+    }
+    assert!(about(KEPT).contains(&held), "{held}");
+    assert!(bench.close().partitions[0].waiting && bench.intake.is_full(), "no close lets go of what waits");
+    bench.grant(0, None);
+    assert_eq!(bench.close().dead_letters.len() as u64, held);
+    assert!(!bench.intake.is_full());
+
+    let mut keys = 0;
+    while !bench.intake.is_full() {
+        bench.event(0, &format!("{keys}{}", "k".repeat(60_000)), 0);
+        keys += 1;
+    }
+    assert!(about(COMBINED as u64).contains(&keys), "{keys}");
+    bench.close();
+    assert!(!bench.intake.is_full());
+}
+
+/// One large record leaves no large buffer behind.
+#[test]
+fn what_is_kept_of_a_partitions_last_record_is_bounded() {
+    let mut bench = Bench::active(1);
+    bench.raw(0, Some(&"x".repeat(50 << 20)), None, false);
+    let report = bench.close();
+    assert_ne!(report.partitions[0].fingerprint, 0);
+    assert!(bench.intake.partitions[0].last.value.capacity() <= ROOM);
 }
 
 /// The fingerprint tells records apart by offset, time, key and value, so that a refilled log is noticed.

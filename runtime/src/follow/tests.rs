@@ -12,6 +12,7 @@ use stream::{
     WallTime, Wants, Window, WindowKind, Windows, Zone,
 };
 
+mod letters;
 mod lists;
 
 const MINUTE: i64 = 60_000;
@@ -106,6 +107,7 @@ impl Bench {
             ticker: Arc::new(Ticker::new(1, 1)),
             lag: Arc::default(),
             max_backlog: MAX_BACKLOG,
+            alignment: Arc::default(),
             rereader: crate::testing::rereader(windows()),
             wake: Arc::default(),
             drained: tell,

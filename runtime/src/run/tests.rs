@@ -6,6 +6,7 @@ mod away;
 mod double;
 mod full;
 mod gate;
+mod memory;
 mod script;
 
 use super::*;
@@ -15,7 +16,7 @@ use gate::Gate;
 use operators::{CountInWindows, IntakeSettings, RankUnion, RecordIntake, WindowStore};
 use script::{Expected, Plays, START, Script, recount};
 use std::collections::BTreeSet;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use stream::{Commit, EventTime, SystemClock, TimeRules, Wants, WindowKind, Windows, Zone};
 
 const K: usize = 5;
@@ -41,6 +42,8 @@ struct World {
     retention: Option<Duration>,
     max_events: u64,
     max_backlog: u64,
+    /// Bytes that may be held, and what tells how many are.
+    memory: Option<(u64, Arc<AtomicU64>)>,
     until_end: bool,
     idle_timeout: Duration,
 }
@@ -59,6 +62,7 @@ impl World {
             retention: None,
             max_events: 500,
             max_backlog: 64 << 20,
+            memory: None,
             until_end: true,
             idle_timeout: Duration::from_secs(3600),
         }
@@ -104,6 +108,15 @@ impl World {
             epoch_interval: Duration::from_millis(10),
             epoch_max_events: self.max_events,
             max_backlog: self.max_backlog,
+            memory: match self.memory.clone() {
+                None => MemoryBound::none(),
+                Some((max, held)) => MemoryBound {
+                    max: Some(max),
+                    resident: Box::new(move || held.load(Ordering::SeqCst)),
+                    patience: Duration::from_millis(200),
+                    ..MemoryBound::none()
+                },
+            },
             until_end: self.until_end,
             idle_timeout: self.idle_timeout,
             max_drift: Duration::from_secs(600),

@@ -71,7 +71,7 @@ impl Tail {
             self.look_again()?;
         }
         let (mut taken, mut blank) = (0, false);
-        while taken < limit && self.fill()? {
+        while taken < limit && !into.is_full() && self.fill()? {
             blank = !self.hand_over(partition, into);
             taken += 1;
         }

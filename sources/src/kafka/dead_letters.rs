@@ -14,8 +14,8 @@ use stream::{Claim, DeadLetter, Fault, Follower, Generation, Progress, Sequence,
 
 /// How long one call to the transaction coordinator may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Room for the greatest record of the source and our headers.
-const MAX_MESSAGE_BYTES: &str = "16777216";
+/// Room for the greatest record that a consumer is given, and our headers.
+const MAX_MESSAGE_BYTES: &str = "100000000";
 
 /// Where dead letters go.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -132,8 +132,9 @@ impl DeadLetterProducer {
             }
             (_, Some((_, why))) => Fault::failed(what, why, "the job must start again to take up its dead letters"),
             (Some(Code::MessageSizeTooLarge), None) => {
-                let hint = format!("raise max.message.bytes of the topic to {MAX_MESSAGE_BYTES}");
-                Fault::failed(what, error, hint)
+                // One large record must not end the job again and again: it is written once there is room for it.
+                let hint = format!("raise max.message.bytes of the topic to {MAX_MESSAGE_BYTES}; counting goes on");
+                Fault::transient(what, error, hint)
             }
             (_, None) if retriable => Fault::transient(what, error, "check that the brokers can be reached"),
             (_, None) => client::fault(what, error),

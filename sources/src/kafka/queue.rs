@@ -34,7 +34,7 @@ pub(super) struct Fetched<'a> {
 struct Taking<'a> {
     client: *mut rd_kafka_t,
     left: usize,
-    each: &'a mut dyn FnMut(&Fetched<'_>),
+    each: &'a mut dyn FnMut(&Fetched<'_>) -> bool,
 }
 
 impl FetchQueue {
@@ -64,9 +64,9 @@ impl FetchQueue {
         Ok(())
     }
 
-    /// Hand over at most `limit` messages, waiting at most `wait` for the first. How many.
+    /// Hand over at most `limit` messages, waiting at most `wait` for the first, until one is enough. How many.
     #[allow(unsafe_code, reason = "rdkafka has no safe call for this")]
-    pub(super) fn take(&self, wait: Duration, limit: usize, each: &mut dyn FnMut(&Fetched<'_>)) -> usize {
+    pub(super) fn take(&self, wait: Duration, limit: usize, each: &mut dyn FnMut(&Fetched<'_>) -> bool) -> usize {
         if limit == 0 {
             return 0;
         }
@@ -93,9 +93,9 @@ unsafe extern "C" fn take_one(message: *mut rd_kafka_message_t, opaque: *mut c_v
     // ends the process here, as it does in every reader.
     unsafe {
         let taking = &mut *opaque.cast::<Taking<'_>>();
-        (taking.each)(&Fetched { message: &*message, lifetime: PhantomData });
+        let goes_on = (taking.each)(&Fetched { message: &*message, lifetime: PhantomData });
         taking.left -= 1;
-        if taking.left == 0 {
+        if taking.left == 0 || !goes_on {
             // What is left goes back to the head of the queue.
             rd_kafka_yield(taking.client);
         }

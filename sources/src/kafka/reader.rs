@@ -246,13 +246,14 @@ impl SourceReader for KafkaReader {
         let (lanes, lane_of) = (&mut self.lanes, &self.lane_of);
         let (mut beyond, mut errors) = (Vec::new(), Vec::new());
         let taken = queue.take(wait, limit, &mut |fetched| {
-            let Some(index) = lane_of.get(fetched.partition() as usize).copied().flatten() else { return };
+            let Some(index) = lane_of.get(fetched.partition() as usize).copied().flatten() else { return true };
             match fetched.error() {
                 None if lanes[index].hand_over(index, fetched, into) => {}
                 None => beyond.push(index),
                 Some(RDKafkaErrorCode::PartitionEOF) => lanes[index].at_end(index, fetched.offset(), into),
                 Some(code) => errors.push(KafkaError::MessageConsumption(code)),
             }
+            !into.is_full()
         });
         if taken > errors.len() {
             consumer.context().here();

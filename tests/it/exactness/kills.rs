@@ -7,7 +7,7 @@ use std::time::Duration;
 use tests::{Running, Setup, until, wait::LONG};
 
 /// The greatest sequence in the journal; 0 while there is none.
-fn committed(setup: &Setup) -> u64 {
+pub(super) fn committed(setup: &Setup) -> u64 {
     let commits = setup.path("data").join("journal").join(setup.name()).join("commit");
     let names =
         std::fs::read_dir(commits).into_iter().flatten().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
