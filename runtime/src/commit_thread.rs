@@ -10,7 +10,7 @@ use crate::observe::Observer;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use stream::{Commit, Fault, RecordHash, Sequence};
+use stream::{Commit, FailPoint, Fault, RecordHash, Sequence};
 use timely::scheduling::SyncActivator;
 
 pub(crate) struct CommitThread {
@@ -78,6 +78,7 @@ impl CommitThread {
             self.alignment.set(held);
             self.observer.held(held);
         }
+        FailPoint::CommitBeforeTell.pass();
         // Worker 0 outlives this thread, or the process is ending.
         let _ = self.committed.send(commit);
         if let Some(wake) = self.wake.get() {
