@@ -12,7 +12,7 @@ use crate::ticker::Ticker;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use stream::{Clock, Commit, Fault, RecordHash, Sequence};
+use stream::{Clock, Commit, FailPoint, Fault, RecordHash, Sequence};
 use timely::scheduling::SyncActivator;
 
 pub(crate) struct CommitThread {
@@ -102,6 +102,7 @@ impl CommitThread {
             self.alignment.set(held);
             self.observer.held(held);
         }
+        FailPoint::CommitBeforeTell.pass();
         // Worker 0 outlives this thread, or the process is ending.
         let _ = self.committed.send(commit);
         if let Some(wake) = self.wake.get() {

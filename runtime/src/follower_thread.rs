@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use stream::{Claim, Clock, Commit, DeadLetter, Fault, Follower, Progress, RecordHash, Sequence, Step, Wants};
+use stream::{
+    Claim, Clock, Commit, DeadLetter, FailPoint, Fault, Follower, Progress, RecordHash, Sequence, Step, Wants,
+};
 use timely::scheduling::SyncActivator;
 
 /// The follow operator's end of a follower.
@@ -182,6 +184,7 @@ impl FollowerThread {
                 self.gave_up.store(true, Ordering::Release);
                 continue;
             }
+            FailPoint::StepVisible.pass();
             let seconds = (self.clock.monotonic() - started).as_secs_f64();
             metrics::histogram!("topk_follower_step_seconds", "follower" => self.follower.name()).record(seconds);
             metrics::gauge!("topk_follower_epoch", "follower" => self.follower.name())

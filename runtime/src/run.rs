@@ -29,8 +29,8 @@ use std::sync::mpsc::{channel, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use stream::{
-    Assignment, Claim, Clock, Fault, Follower, Generation, Intake, PartitionInfo, PartitionPosition, PartitionState,
-    Progress, Reader, Sequence, Source, SourceIdentity,
+    Assignment, Claim, Clock, FailPoint, Fault, Follower, Generation, Intake, PartitionInfo, PartitionPosition,
+    PartitionState, Progress, Reader, Sequence, Source, SourceIdentity,
 };
 
 /// Tables that lack more records than this many compactions take in are not marked in memory at a start: reading all of
@@ -198,6 +198,7 @@ impl Plan {
                 follower.begin_after(*mark);
             }
             let how;
+            FailPoint::ClaimBefore.reach()?;
             let progress = match follower.claim(&claim) {
                 Ok(progress) => {
                     how = Taken::Claimed;
@@ -216,6 +217,7 @@ impl Plan {
                 }
                 Err(fault) => return Err(fault),
             };
+            FailPoint::ClaimDone.reach()?;
             let reached = progress.as_ref().map_or(Sequence(0), |progress| progress.sequence);
             let far = reached.0 + FAR_BEHIND * self.journal.compact_records as u64;
             let is_far_behind = wants.counts && far < started.sequence().0;

@@ -7,6 +7,7 @@ use crate::journal::Patience;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use std::fmt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use stream::Fault;
@@ -113,7 +114,11 @@ impl Place {
     /// The directory cannot be made; a bucket's settings in the environment are wrong, or this binary cannot speak to it.
     pub fn open(&self, folders: &[&str]) -> Result<Storage, Fault> {
         match self {
-            Place::Directory(path) => local(&folders.iter().fold(path.clone(), |path, folder| path.join(folder))),
+            Place::Directory(path) => {
+                let store = local(&folders.iter().fold(path.clone(), |path, folder| path.join(folder)))?;
+                sync_names(path, folders);
+                Ok(store)
+            }
             Place::Bucket(bucket) => bucket.open(folders),
         }
     }
@@ -132,6 +137,23 @@ impl fmt::Display for Place {
         match self {
             Place::Directory(path) => write!(f, "{}", path.display()),
             Place::Bucket(Bucket { service, name, prefix }) => write!(f, "{}://{name}/{prefix}", service.scheme()),
+        }
+    }
+}
+
+/// That the folders are there must survive a loss of power, as what is in them does: the name of each is synced in the one
+/// above it, at each start, since an earlier one may have been cut short. One that may not be opened is somebody else's.
+fn sync_names(path: &Path, folders: &[&str]) {
+    let mut folder = path.to_owned();
+    let above = path.parent().map(|above| if above.as_os_str().is_empty() { Path::new(".") } else { above });
+    let mut to_sync: Vec<PathBuf> = above.map(Path::to_owned).into_iter().collect();
+    for name in folders {
+        to_sync.push(folder.clone());
+        folder.push(name);
+    }
+    for folder in to_sync {
+        if let Err(error) = File::open(&folder).and_then(|folder| folder.sync_all()) {
+            tracing::warn!(folder = %folder.display(), %error, "cannot sync the folder that the journal lies in");
         }
     }
 }

@@ -10,10 +10,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{Error, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::time::Duration;
-use stream::{Claim, DeadLetter, Fault, Follower, Generation, Progress, Sequence, Step, Wants};
+use stream::{Claim, DeadLetter, FailPoint, Fault, Follower, Generation, Progress, Sequence, Step, Wants};
 
 /// A step at most this often.
 const EVERY: Duration = Duration::from_secs(1);
@@ -210,22 +210,26 @@ impl DeadLetterFile {
         if !lines.is_empty() && self.rotate_at.is_some_and(|most| held.marker.length >= most) {
             held.file = rotate::turn(&self.path, &held.file)?;
             held.marker.length = 0;
+            FailPoint::LinesRotated.pass();
             // Before anything is in it: a claim must not keep what a crash tore.
             self.write_marker(&held.marker)?;
         }
         let mut marker = held.marker.clone();
         if !lines.is_empty() {
+            FailPoint::LinesBefore.reach().map_err(Error::other)?;
             // Somebody may have moved letters away while we ran: never leave a hole.
             let end = held.file.metadata()?.len().min(marker.length);
             held.file.set_len(end)?;
             held.file.seek(SeekFrom::Start(end))?;
             held.file.write_all(&lines)?;
             held.file.sync_all()?;
+            FailPoint::LinesWritten.reach().map_err(Error::other)?;
             marker.length = end + lines.len() as u64;
         }
         marker.epoch = marker.epoch.max(Some(step.commit.sequence));
         if marker != held.marker {
             self.write_marker(&marker)?;
+            FailPoint::LinesDone.reach().map_err(Error::other)?;
             held.marker = marker;
         }
         metrics::counter!("topk_dead_letters_written_total", "sink" => "file").increment(fresh.len() as u64);

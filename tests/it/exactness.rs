@@ -16,7 +16,7 @@ mod second_run;
 mod two_million;
 
 /// What an answer is made of, without what may differ from run to run: epochs, generations, when it was written, whose it is.
-struct Answer {
+pub(crate) struct Answer {
     tables: tests::Tables,
     boards: BTreeMap<String, Value>,
     dead_letters: Vec<String>,
@@ -35,7 +35,7 @@ const RUN_COLUMNS: [&str; 6] = [
 const RUN_MEMBERS: [&str; 5] = ["job", "generation", "epoch", "as_of", "published_at"];
 
 impl Answer {
-    fn of(setup: &Setup) -> Self {
+    pub(crate) fn of(setup: &Setup) -> Self {
         let mut boards = match setup.settings().get("sink.redis.prefix") {
             Some(_) => setup.boards(),
             None => BTreeMap::new(),
@@ -51,8 +51,13 @@ impl Answer {
         Answer { tables, boards, dead_letters }
     }
 
+    /// Without letters of its own: where some were thrown away as settings say.
+    pub(crate) fn take_letters_of(&mut self, other: &Self) {
+        self.dead_letters.clone_from(&other.dead_letters);
+    }
+
     #[track_caller]
-    fn assert_same(&self, other: &Self, what: &str) {
+    pub(crate) fn assert_same(&self, other: &Self, what: &str) {
         self.tables.assert_same(&other.tables, what);
         let (boards, others) = (&self.boards, &other.boards);
         assert_eq!(boards.keys().collect::<Vec<_>>(), others.keys().collect::<Vec<_>>(), "{what}: other boards");
@@ -82,7 +87,7 @@ fn letter(mut letter: Value) -> String {
 
 /// Several files of views that go over the end of an hour, a day and a month, each with disorder, late views and views
 /// that cannot be counted. Each file is a partition; the last one is behind the others in event time.
-fn write_views(setup: &Setup, files: u32, views_in_each: u32) {
+pub(crate) fn write_views(setup: &Setup, files: u32, views_in_each: u32) {
     for file in 0..files {
         let path = setup.path("views").join(format!("part-{file}.ndjson"));
         let seed = 100 + file;
@@ -98,7 +103,7 @@ fn write_views(setup: &Setup, files: u32, views_in_each: u32) {
 }
 
 /// The words of a command line.
-fn words(line: &str) -> Vec<&str> {
+pub(crate) fn words(line: &str) -> Vec<&str> {
     line.split_whitespace().collect()
 }
 

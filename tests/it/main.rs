@@ -8,6 +8,7 @@ mod command_line;
 mod embedded;
 mod exactness;
 mod examples;
+mod fail_points;
 mod kafka;
 mod start_up;
 mod tables_away;

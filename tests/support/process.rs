@@ -99,7 +99,7 @@ impl Running {
 
     /// `kill -9` to the supervised child, which the parent then starts again. `false`: there was none just now.
     pub fn kill_child(&self) -> bool {
-        self.child().is_some_and(|child| signal("KILL", child))
+        self.child().is_some_and(|child| send_signal("KILL", child))
     }
 
     /// `kill -9` to parent and child, as when the machine loses power; waits until both are gone.
@@ -110,7 +110,7 @@ impl Running {
 
     /// SIGTERM or SIGINT, as `TERM` or `INT`.
     pub fn signal(&self, name: &str) {
-        signal(name, self.pid());
+        send_signal(name, self.pid());
     }
 
     /// Whether it still runs.
@@ -145,7 +145,7 @@ impl Running {
         // The parent first: it would start another child.
         let _ = self.process.kill();
         for child in &children {
-            signal("KILL", *child);
+            send_signal("KILL", *child);
         }
         let _ = self.process.wait();
         // A child that was started in between sees its parent's end of the pipe closed.
@@ -161,7 +161,8 @@ impl Drop for Running {
     }
 }
 
-fn signal(name: &str, process: u32) -> bool {
+/// A signal by its name, as `KILL`, `STOP` or `CONT`, to a process. `false`: it is gone.
+pub fn send_signal(name: &str, process: u32) -> bool {
     let sent = Command::new("sh").args(["-c", &format!("kill -{name} {process}")]).stderr(Stdio::null()).status();
     sent.is_ok_and(|status| status.success())
 }

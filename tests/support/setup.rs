@@ -123,6 +123,14 @@ impl Setup {
         self
     }
 
+    /// Change what its processes find in their environment from now on; none removes it.
+    pub fn set_environment(&mut self, name: &str, value: Option<&str>) {
+        match value {
+            Some(value) => self.environment.insert(name.to_owned(), value.to_owned()),
+            None => self.environment.remove(name),
+        };
+    }
+
     /// The settings of this test, by their dotted names.
     pub fn settings(&self) -> &BTreeMap<String, toml::Value> {
         &self.settings

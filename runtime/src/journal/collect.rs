@@ -6,7 +6,7 @@ use super::compact::BASES;
 use super::record::FIRST;
 use super::store::Objects;
 use std::collections::BTreeMap;
-use stream::{Fault, Generation, Sequence};
+use stream::{FailPoint, Fault, Generation, Sequence};
 
 /// What may go once the new base is durable.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -59,7 +59,8 @@ fn collectable_folder(name: &str, ours: Generation) -> Option<String> {
 pub(super) fn delete(objects: &Objects, listing: &Listing) -> Result<(), Fault> {
     let records = listing.records.iter().flat_map(|(first, last)| (first.0..=last.0).map(Sequence));
     let names: Vec<String> = records.map(name_of).chain(listing.parts.iter().cloned()).collect();
-    objects.delete(&names)
+    objects.delete(&names)?;
+    FailPoint::DeleteDone.reach()
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::settings::{Hold, JournalSettings};
 use super::store::Objects;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use stream::{EventTime, Fault, Generation, GroupState, KEY_GROUPS, Sequence, WallTime, WindowState};
+use stream::{EventTime, FailPoint, Fault, Generation, GroupState, KEY_GROUPS, Sequence, WallTime, WindowState};
 
 /// The folder of base parts.
 pub(super) const BASES: &str = "base";
@@ -127,6 +127,7 @@ pub(super) fn fold(
     origin: &Origin,
     order: &Order,
 ) -> Result<Finished, Fault> {
+    FailPoint::CompactStart.reach()?;
     let mut gathered = recover::gather(objects, origin, order.base, order.through)?;
     let marks = gathered.base.as_ref().map_or_else(Vec::new, |base| base.marks.clone());
     let before = gathered.base.as_ref().map_or((Sequence(0), None), |base| (base.dropped_at, base.dropped));
@@ -213,6 +214,7 @@ impl<'a> Parts<'a> {
                 "report this as a bug; nothing was overwritten",
             ));
         }
+        FailPoint::CompactPart.reach()?;
         self.done.push(PartObject { name, length: sealed.bytes.len() as u64, hash: sealed.hash, groups });
         self.open.clear();
         self.open_bytes = 0;

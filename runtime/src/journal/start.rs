@@ -11,7 +11,7 @@ use object_store::ObjectStore;
 use std::cell::OnceCell;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use stream::{Clock, Fault, Generation, RecordHash, Sequence, WallTime};
+use stream::{Clock, FailPoint, Fault, Generation, RecordHash, Sequence, WallTime};
 
 /// A job's journal. Every method blocks and must be called from a plain thread, not from an async task.
 pub struct Journal {
@@ -137,12 +137,17 @@ impl Journal {
                 }
             };
             let (sequence, generation) = (link.sequence, link.generation);
+            if created { FailPoint::GenesisBeforeCreate } else { FailPoint::FenceBeforeCreate }.reach()?;
             match chain::create(&self.objects, &chain::name_of(sequence), &sealed.bytes)? {
                 Put::Foreign(_) => {
                     tracing::info!(sequence = sequence.0, "another instance is starting too; trying the next number");
                     continue;
                 }
-                Put::Ours => slots::close(&self.objects, generation, sequence, sealed.hash)?,
+                Put::Ours => {
+                    if created { FailPoint::GenesisCreated } else { FailPoint::FenceCreated }.reach()?;
+                    slots::close(&self.objects, generation, sequence, sealed.hash)?;
+                    FailPoint::FenceSlotsClosed.reach()?;
+                }
             }
             tracing::info!(generation = generation.0, sequence = sequence.0, created, "the journal is ours");
             return Ok(Started {
@@ -251,6 +256,7 @@ impl Started {
     /// # Errors
     /// The store fails, or what it holds cannot be read.
     pub fn load(mut self, from: &LoadFrom) -> Result<(Recovered, Writer), Fault> {
+        FailPoint::FenceBeforeLoad.reach()?;
         self.gathered()?;
         let gathered = self.gathered.take().expect("gathered above");
         let loaded = recover::load(&self.objects, &self.settings, gathered, &self.tail, from);
@@ -258,6 +264,7 @@ impl Started {
         let writer =
             Writer::new(self.objects, self.settings, self.clock, self.origin, self.nonce, &self.tail, &loaded)?;
         writer.objects.waiting.runs();
+        FailPoint::StartLoaded.reach()?;
         Ok((loaded.recovered, writer))
     }
 

@@ -10,7 +10,7 @@ use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
-use stream::Fault;
+use stream::{FailPoint, Fault};
 use tokio::runtime::{Builder, Runtime};
 
 /// As many names as one request may have, where a store deletes several in one.
@@ -106,7 +106,10 @@ impl Objects {
         names.chunks(DELETED_AT_ONCE).try_for_each(|names| {
             let what = format!("{} and {} more", names[0], names.len() - 1);
             self.patiently("delete", &what, || {
-                let paths: Vec<_> = names.iter().map(|name| Ok(Path::from(name.as_str()))).collect();
+                let paths = names.to_vec().into_iter().map(|name| {
+                    let wrong = |fault| Error::Generic { store: "journal", source: Box::new(fault) };
+                    FailPoint::DeleteNext.reach().map_err(wrong).map(|()| Path::from(name))
+                });
                 let deleting = async {
                     let mut deleted = self.store.delete_stream(futures_util::stream::iter(paths).boxed());
                     while let Some(outcome) = deleted.next().await {

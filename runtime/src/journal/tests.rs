@@ -1,13 +1,15 @@
 //! The journal as a whole, over stores that fail, against a model that never compacts.
 
-mod checking;
+mod answers;
 mod bound;
+mod checking;
 mod crashes;
 mod damage;
 mod fencing;
 mod golden;
 mod history;
 mod recovery;
+mod regions;
 mod stood;
 
 use super::*;

@@ -11,7 +11,7 @@ use super::{JournalSettings, columns, letters, slots};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use stream::{Clock, EventTime, Fault, Generation, KEY_GROUPS, Part, PartitionState, RecordHash, Sequence};
+use stream::{Clock, EventTime, FailPoint, Fault, Generation, KEY_GROUPS, Part, PartitionState, RecordHash, Sequence};
 
 /// Appends to the chain. Used by one thread, the one that commits.
 pub struct Writer {
@@ -154,10 +154,14 @@ impl Writer {
             nonce: self.nonce,
         };
         let sealed = format::seal(kind, &link, sections)?;
+        let [before, created, checked] = steps(kind);
+        before.reach()?;
         match chain::create(&self.objects, &chain::name_of(link.sequence), &sealed.bytes)? {
-            Put::Ours => slots::check_next(&self.objects, self.generation)?,
+            Put::Ours => created.reach()?,
             Put::Foreign(bytes) => return Err(chain::foreign(self.generation, link.sequence, &bytes)),
         }
+        slots::check_next(&self.objects, self.generation)?;
+        checked.reach()?;
         (self.tail, self.hash) = (link.sequence, sealed.hash);
         self.compaction.appended(sealed.bytes.len() as u64);
         Ok((self.tail, self.hash))
@@ -202,6 +206,14 @@ impl Writer {
             }
         }
         Ok(keys)
+    }
+}
+
+/// The steps of writing one record.
+fn steps(kind: Kind) -> [FailPoint; 3] {
+    match kind {
+        Kind::Base => [FailPoint::BaseBeforeCreate, FailPoint::BaseCreated, FailPoint::BaseChecked],
+        _ => [FailPoint::CommitBeforeCreate, FailPoint::CommitCreated, FailPoint::CommitChecked],
     }
 }
 

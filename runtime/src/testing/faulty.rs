@@ -26,6 +26,14 @@ pub(crate) enum Fate {
     Fail,
     /// It is done, and the answer is lost.
     PassThenFail,
+    /// "It exists": 409, or 412, while somebody else's write of that name is under way or said to be.
+    Conflict,
+    /// It is not allowed: a read-only file system, a bucket without the right.
+    Forbid,
+    /// No answer ever comes.
+    Hang,
+    /// It is done, and no answer ever comes.
+    PassThenHang,
 }
 
 type Plan = dyn Fn(Operation, &str) -> Fate + Send + Sync;
@@ -56,6 +64,17 @@ impl Faulty {
             Fate::PassThenFail => {
                 let _ = work.await;
                 lost()
+            }
+            Fate::Conflict => {
+                Err(object_store::Error::AlreadyExists { path: path.to_string(), source: "as planned".into() })
+            }
+            Fate::Forbid => {
+                Err(object_store::Error::PermissionDenied { path: path.to_string(), source: "as planned".into() })
+            }
+            Fate::Hang => std::future::pending().await,
+            Fate::PassThenHang => {
+                let _ = work.await;
+                std::future::pending().await
             }
         }
     }
@@ -128,7 +147,12 @@ impl ObjectStore for Faulty {
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         match (self.plan)(Operation::List, prefix.map_or("", |prefix| prefix.as_ref())) {
             Fate::Pass => self.inner.list(prefix),
-            _ => futures_util::stream::once(async { lost() }).boxed(),
+            fate => {
+                let this = Faulty { inner: self.inner.clone(), plan: Arc::new(move |_, _| fate) };
+                let at = prefix.cloned().unwrap_or_default();
+                futures_util::stream::once(async move { this.judged(Operation::List, &at, async { lost() }).await })
+                    .boxed()
+            }
         }
     }
 

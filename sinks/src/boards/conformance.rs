@@ -402,6 +402,31 @@ mod redis {
         assert_eq!([to_live("all_time:all"), to_live("hour:current"), to_live("owner")], [-1, -1, -1], "for ever");
     }
 
+    /// Asleep between its look at the owner and its writes: it touches nothing more, also not what the newer one has yet to
+    /// write.
+    #[test]
+    fn who_sleeps_through_a_take_over_writes_nothing() {
+        use super::*;
+        let bench = Redis::new();
+        let key = |name: &str| format!("{}:{name}", bench.prefix);
+        claimed(&bench, 1).write(&step(1, 2, &[(HOUR, TWO, 5)])).unwrap();
+        let mut asleep = bench.store();
+        asleep.guard(&key("owner"), Generation(1));
+        claimed(&bench, 2);
+        let age = Age { generation: Generation(1), epoch: Sequence(3) };
+        let (window, bytes) = (window(ALL_TIME, TWO).id(), "{}".to_owned());
+        let board = Board { window, key: key("all_time:all"), bytes, age, time_to_live: None };
+        let refused = Put::Refused { stored: Age { generation: Generation(2), epoch: Sequence(0) }, is_final: false };
+        assert_eq!(asleep.put(&[board]).unwrap(), [refused]);
+        assert_eq!(asleep.advance(&[(key("all_time:current"), "all".into())]).unwrap_err().exit.code(), 4);
+        assert_eq!(asleep.keep(&key("status"), "asleep", Duration::from_secs(9)).unwrap_err().exit.code(), 4);
+        assert_eq!(asleep.drop_outdated(&key("hour:"), age), Ok(0));
+        let there = ["all_time:all", "all_time:current", "hour:2025-10-19T14:00"].map(key);
+        let found = asleep.get(&there).unwrap();
+        assert_eq!(found.iter().map(Option::is_some).collect::<Vec<_>>(), [false, false, true]);
+        assert_ne!(asleep.get(&[key("status")]).unwrap()[0].as_deref(), Some(&b"asleep"[..]));
+    }
+
     #[test]
     fn nobody_there_is_a_transient_fault_without_the_password() {
         use super::*;

@@ -14,8 +14,8 @@ use crate::retention::oldest_kept;
 use std::sync::Arc;
 use std::time::Duration;
 use stream::{
-    Blob, BoardKeys, Claim, Clock, EventTime, Fault, Follower, Generation, KindIndex, Progress, Sequence, Step, Wants,
-    WindowId,
+    Blob, BoardKeys, Claim, Clock, EventTime, FailPoint, Fault, Follower, Generation, KindIndex, Progress, Sequence,
+    Step, Wants, WindowId,
 };
 
 /// Everything current is written again this often, in case the store lost it.
@@ -315,6 +315,7 @@ impl Follower for BoardFollower {
         let epoch = owner.as_ref().and_then(|owner| owner.epoch);
         self.own(&Owner { job: claim.job.clone(), generation: claim.generation, epoch })?;
         self.generation = Some(claim.generation);
+        self.store.guard(&self.keys.owner(), claim.generation);
         // The first rankings of a start are everything current.
         self.loss = Loss::Told;
         // A store that lost its owner may have lost boards: then everything current is written again.
@@ -325,15 +326,20 @@ impl Follower for BoardFollower {
         let began = self.clock.monotonic();
         let ours = self.generation.unwrap_or_default().max(step.commit.generation);
         self.look_for_loss(ours)?;
+        FailPoint::PublishBegun.reach()?;
         let mut boards = self.boards(step);
         while !boards.is_empty() {
             let rest = boards.split_off(boards.len().min(BOARDS_AT_ONCE));
             self.put(boards, ours)?;
+            FailPoint::PublishBoard.reach()?;
             boards = rest;
         }
+        FailPoint::PublishBoards.reach()?;
         self.store.advance(&self.pointers(step))?;
+        FailPoint::PublishPointers.reach()?;
         let (job, epoch) = (self.settings.job.clone(), Some(step.commit.sequence));
         self.own(&Owner { job, generation: ours, epoch })?;
+        FailPoint::PublishOwned.reach()?;
         if self.loss == Loss::Told && step.with_rankings {
             let age = Age { generation: step.commit.generation, epoch: step.commit.sequence };
             self.loss = if self.settings.tables_beside { Loss::Mended(age) } else { Loss::None };

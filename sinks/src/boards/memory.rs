@@ -5,7 +5,7 @@ use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use stream::{Clock, EventTime, Fault, KindIndex, WindowId};
+use stream::{Clock, EventTime, Fault, Generation, KindIndex, WindowId};
 
 /// Boards whose time to live is over are looked for this often.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -102,6 +102,9 @@ impl BoardStore for MemoryStore {
     fn place(&self) -> String {
         "this process".to_owned()
     }
+
+    /// One process is one incarnation.
+    fn guard(&mut self, _owner: &str, _ours: Generation) {}
 
     fn get(&mut self, keys: &[String]) -> Result<Vec<Option<Bytes>>, Fault> {
         Ok(keys.iter().map(|key| self.board.get(key)).collect())

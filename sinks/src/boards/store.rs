@@ -41,6 +41,10 @@ pub(crate) trait BoardStore: Send {
     /// For people: where it is.
     fn place(&self) -> String;
 
+    /// From now on we are this incarnation. Once the owner under this key is a newer one, nothing more is written: that is
+    /// looked at in the same go as each write.
+    fn guard(&mut self, owner: &str, ours: Generation);
+
     /// What is stored under each key.
     fn get(&mut self, keys: &[String]) -> Result<Vec<Option<Bytes>>, Fault>;
 

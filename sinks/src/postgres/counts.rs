@@ -8,7 +8,7 @@ use super::time::Timestamptz;
 use super::work::{Arrivals, Work};
 use crate::sql::{CountRow, Counts, TablesSettings, Written};
 use std::pin::pin;
-use stream::{EventTime, KindIndex, Span};
+use stream::{EventTime, FailPoint, KindIndex, Span};
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -63,6 +63,7 @@ pub(super) async fn write(
                 upsert(work, index, rows, all_time).await?;
             }
         }
+        FailPoint::FlushMidBatch.reach()?;
     }
     Ok(())
 }

@@ -12,8 +12,8 @@ use crate::sql::{
 use std::sync::Arc;
 use std::time::Duration;
 use stream::{
-    Claim, Clock, Commit, EventTime, Fault, Follower, Generation, KindIndex, Progress, RecordHash, RowChunks, Sequence,
-    Step, Wants,
+    Claim, Clock, Commit, EventTime, FailPoint, Fault, Follower, Generation, KindIndex, Progress, RecordHash,
+    RowChunks, Sequence, Step, Wants,
 };
 use tokio::runtime::Runtime;
 use tokio_postgres::IsolationLevel;
@@ -190,6 +190,7 @@ impl PostgresTables {
         lost: Option<RowChunks>,
         is_tried: bool,
     ) -> Result<Flushed, Failure> {
+        FailPoint::FlushBegun.reach()?;
         let (commit, place) = (&*step.commit, self.server.place());
         let ours = self.claimed.unwrap_or(commit.generation).max(commit.generation);
         let stored = self.admitted(work, commit, ours).await?;
@@ -197,6 +198,7 @@ impl PostgresTables {
             tracing::info!(place, epoch = commit.sequence.0, "a flush of unknown outcome was committed");
             return Ok(Flushed::default());
         }
+        FailPoint::FlushAdmitted.reach()?;
         let mut flushed = Flushed::default();
         self.write_counts(work, flush, lost, &mut flushed.written).await?;
         let writer = Writer { settings: &self.settings, flush, commit };
@@ -210,6 +212,7 @@ impl PostgresTables {
             }
         }
         writer.progress(work, ours, self.now()).await?;
+        FailPoint::FlushBeforeCommit.reach()?;
         Ok(flushed)
     }
 
@@ -360,6 +363,7 @@ impl Follower for PostgresTables {
         let flushed = self.in_transaction(IsolationLevel::ReadCommitted, async |tables, work| {
             tables.flush(work, step, &flush, lost, is_tried).await
         })?;
+        FailPoint::FlushCommitted.reach()?;
         self.tried = None;
         for (kind, _) in flushed.swept.into_iter().enumerate().filter(|(_, done)| *done) {
             self.swept[kind] = flush.oldest_kept[kind];

@@ -10,8 +10,8 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use stream::{
-    Claim, Clock, EventTime, Fault, Follower, Generation, KindIndex, Progress, Ranking, RowChunks, Sequence, Span,
-    Step, Wants, Window,
+    Claim, Clock, EventTime, FailPoint, Fault, Follower, Generation, KindIndex, Progress, Ranking, RowChunks, Sequence,
+    Span, Step, Wants, Window,
 };
 
 const MIGRATIONS: [Migration; 1] = [Migration {
@@ -102,6 +102,7 @@ impl SqliteTables {
         flush: &Flush<'_>,
         lost: Option<RowChunks>,
     ) -> Result<(Vec<bool>, Written), Failure> {
+        FailPoint::FlushBegun.reach()?;
         let commit = &step.commit;
         let Some(owner) = stored_owner(&self.layout, transaction)? else {
             return Err(Failure::Fault(StoredOwner::gone(&self.place)));
@@ -110,6 +111,7 @@ impl SqliteTables {
         let stored = stored_progress(&self.layout, transaction)?;
         owner.writable_by(&self.settings.job, &self.place)?;
         admit(&self.place, owner.generation, stored.as_ref(), ours, self.acknowledged, commit)?;
+        FailPoint::FlushAdmitted.reach()?;
 
         let epoch = commit.sequence.0 as i64;
         self.write_counts(transaction, &flush.counts)?;
@@ -154,10 +156,11 @@ impl SqliteTables {
             commit.watermark.map(text),
             self.now(),
         ])?;
+        FailPoint::FlushBeforeCommit.reach()?;
         Ok((swept, written))
     }
 
-    fn write_counts(&self, transaction: &Transaction<'_>, counts: &Counts<'_>) -> rusqlite::Result<()> {
+    fn write_counts(&self, transaction: &Transaction<'_>, counts: &Counts<'_>) -> Result<(), Failure> {
         for (kind, rows) in counts.iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
             let kind = kind as KindIndex;
             if self.settings.windows.kind(kind).span == Span::AllTime {
@@ -165,6 +168,7 @@ impl SqliteTables {
                 for row in rows {
                     upsert.execute(params![row.key, row.count])?;
                 }
+                FailPoint::FlushMidBatch.reach()?;
                 continue;
             }
             let mut upsert = transaction.prepare_cached(&self.layout.sql(UPSERT, Some(kind)))?;
@@ -174,6 +178,7 @@ impl SqliteTables {
                     upsert.execute(params![start, row.key, row.count])?;
                 }
             }
+            FailPoint::FlushMidBatch.reach()?;
         }
         Ok(())
     }
@@ -332,6 +337,7 @@ impl Follower for SqliteTables {
         let lost = step.lost.as_ref().map(|lost| lost.rows.open()).transpose()?;
         let (done, written) =
             self.in_transaction(|tables, transaction| tables.flush(transaction, step, &flush, lost))?;
+        FailPoint::FlushCommitted.reach()?;
         for (kind, _) in done.into_iter().enumerate().filter(|(_, done)| *done) {
             self.swept[kind] = flush.oldest_kept[kind];
         }

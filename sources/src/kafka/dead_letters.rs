@@ -10,7 +10,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use stream::{Claim, DeadLetter, Fault, Follower, Generation, Progress, Sequence, Step, Wants};
+use stream::{Claim, DeadLetter, FailPoint, Fault, Follower, Generation, Progress, Sequence, Step, Wants};
 
 /// How long one call to the transaction coordinator may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -69,6 +69,7 @@ impl DeadLetterProducer {
     fn transact(&mut self, producer: &BaseProducer<Watch>, step: &Step) -> Result<(), Fault> {
         if self.committing != Some(step.commit.sequence) {
             let begun = producer.begin_transaction().and_then(|()| {
+                FailPoint::LettersBegun.reach().map_err(|_| KafkaError::Canceled)?;
                 step.dead_letters.iter().try_for_each(|(epoch, letter)| self.send(producer, *epoch, letter))
             });
             begun.and_then(|()| producer.flush(PATIENCE)).map_err(|error| self.give_up(producer, &error))?;
@@ -76,9 +77,11 @@ impl DeadLetterProducer {
                 return Err(self.give_up(producer, &error));
             }
             self.committing = Some(step.commit.sequence);
+            FailPoint::LettersSent.reach()?;
         }
         match producer.commit_transaction(PATIENCE) {
             Ok(()) => {
+                FailPoint::LettersCommitted.pass();
                 self.committing = None;
                 Ok(())
             }

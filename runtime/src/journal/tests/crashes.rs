@@ -8,7 +8,7 @@ use crate::testing::faulty::{Fate, Operation, faulty};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Two lives with compaction and deletion. Returns what was committed and what was in flight when it stopped.
-fn live(journal: &Journal, clock: &Arc<ManualClock>) -> (Model, Option<Next>, Result<(), Fault>) {
+pub(super) fn live(journal: &Journal, clock: &Arc<ManualClock>) -> (Model, Option<Next>, Result<(), Fault>) {
     let mut model = Model::new(true);
     let mut flying = None;
     let outcome = live_until(journal, clock, &mut model, &mut flying);

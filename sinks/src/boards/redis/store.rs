@@ -1,8 +1,9 @@
 //! The follower's side of Redis: runs on a thread of its own and blocks there, each answer within a deadline.
 
 use super::address::RedisAddress;
-use super::scripts::{ADVANCE, DROP_OUTDATED, PUT, SWAP};
+use super::scripts::{ADVANCE, DROP_OUTDATED, KEEP, PUT, SWAP};
 use super::server::{Deadlines, Server};
+use crate::boards::owner::newer;
 use crate::boards::store::{Age, Board, BoardStore, Put};
 use bytes::Bytes;
 use redis::aio::MultiplexedConnection;
@@ -22,6 +23,8 @@ pub(crate) struct RedisStore {
     server: Server,
     runtime: Runtime,
     connection: Option<MultiplexedConnection>,
+    /// The owner's key, and the incarnation that we are.
+    guard: (String, Generation),
 }
 
 impl RedisStore {
@@ -30,7 +33,8 @@ impl RedisStore {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime
             .map_err(|error| Fault::failed("cannot prepare to talk to Redis", error, "check the process's limits"))?;
-        Ok(RedisStore { server: Server::new(address, DEADLINES)?, runtime, connection: None })
+        let guard = (String::new(), Generation::default());
+        Ok(RedisStore { server: Server::new(address, DEADLINES)?, runtime, connection: None, guard })
     }
 
     /// Send commands together. After a failure the next call connects anew.
@@ -47,6 +51,14 @@ impl RedisStore {
         self.connection = Some(connection);
         Ok(answer)
     }
+
+    /// Whether a newer owner refused one of these writes.
+    fn unless_overtaken(&self, owners: &[u64]) -> Result<(), Fault> {
+        match owners.iter().find(|owner| **owner > 0) {
+            Some(owner) => Err(newer(self.server.place(), Generation(*owner), self.guard.1)),
+            None => Ok(()),
+        }
+    }
 }
 
 impl BoardStore for RedisStore {
@@ -56,6 +68,10 @@ impl BoardStore for RedisStore {
 
     fn place(&self) -> String {
         self.server.place().to_owned()
+    }
+
+    fn guard(&mut self, owner: &str, ours: Generation) {
+        self.guard = (owner.to_owned(), ours);
     }
 
     fn get(&mut self, keys: &[String]) -> Result<Vec<Option<Bytes>>, Fault> {
@@ -78,8 +94,8 @@ impl BoardStore for RedisStore {
         let mut pipeline = redis::pipe();
         for board in boards {
             let to_live = board.time_to_live.map(|time| time.as_millis().max(1).to_string()).unwrap_or_default();
-            pipeline.cmd("EVAL").arg(PUT).arg(1).arg(&board.key).arg(&board.bytes);
-            pipeline.arg(board.age.generation.0).arg(board.age.epoch.0).arg(to_live);
+            pipeline.cmd("EVAL").arg(PUT).arg(1).arg(&board.key).arg(&self.guard.0).arg(self.guard.1.0);
+            pipeline.arg(board.age.generation.0).arg(board.age.epoch.0).arg(&board.bytes).arg(to_live);
         }
         let answers: Vec<Vec<u64>> = self.query(&pipeline)?;
         assert_eq!(answers.len(), boards.len(), "each command has an answer");
@@ -99,9 +115,10 @@ impl BoardStore for RedisStore {
         }
         let mut pipeline = redis::pipe();
         for (key, label) in pointers {
-            pipeline.cmd("EVAL").arg(ADVANCE).arg(1).arg(key).arg(label).ignore();
+            pipeline.cmd("EVAL").arg(ADVANCE).arg(1).arg(key).arg(&self.guard.0).arg(self.guard.1.0).arg(label);
         }
-        self.query(&pipeline)
+        let owners: Vec<u64> = self.query(&pipeline)?;
+        self.unless_overtaken(&owners)
     }
 
     fn swap(&mut self, key: &str, expected: Option<&[u8]>, new: &str) -> Result<bool, Fault> {
@@ -114,8 +131,9 @@ impl BoardStore for RedisStore {
     fn keep(&mut self, key: &str, text: &str, time_to_live: Duration) -> Result<(), Fault> {
         let mut pipeline = redis::pipe();
         let millis = u64::try_from(time_to_live.as_millis()).unwrap_or(u64::MAX).max(1);
-        pipeline.cmd("SET").arg(key).arg(text).arg("PX").arg(millis).ignore();
-        self.query(&pipeline)
+        pipeline.cmd("EVAL").arg(KEEP).arg(1).arg(key).arg(&self.guard.0).arg(self.guard.1.0).arg(text).arg(millis);
+        let owners: Vec<u64> = self.query(&pipeline)?;
+        self.unless_overtaken(&owners)
     }
 
     fn drop_outdated(&mut self, prefix: &str, age: Age) -> Result<u64, Fault> {
@@ -127,7 +145,8 @@ impl BoardStore for RedisStore {
             for keys in keys.chunks(KEYS_AT_ONCE) {
                 let mut pipeline = redis::pipe();
                 for key in keys {
-                    pipeline.cmd("EVAL").arg(DROP_OUTDATED).arg(1).arg(key).arg(age.generation.0).arg(age.epoch.0);
+                    pipeline.cmd("EVAL").arg(DROP_OUTDATED).arg(1).arg(key).arg(&self.guard.0).arg(self.guard.1.0);
+                    pipeline.arg(age.generation.0).arg(age.epoch.0);
                 }
                 let gone: Vec<u64> = self.query(&pipeline)?;
                 dropped += gone.into_iter().sum::<u64>();
