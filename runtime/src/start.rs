@@ -2,11 +2,22 @@
 //! afresh, or refuses rather than lose. Decisions are pure functions; the order of looking is: journal, empty-journal
 //! check, fence, followers' claims, state, source.
 
+mod log;
+
 use crate::journal::{Coverage, Genesis, Standing};
+pub(crate) use log::{Found, GoOn, add_losses, check_log, check_new, check_source};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use stream::{Fault, Generation, PartitionInfo, PartitionState, Progress, SourceIdentity};
+use stream::{Fault, Generation, LossName, Progress};
+
+/// What a person has accepted, by flags. Each is used up by what it leads to: the journal names it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Accepted {
+    /// Ranges that are missing from the log (`--accept-loss`).
+    pub losses: Vec<LossName>,
+    /// The source to go on with, as it is named (`--accept-source`).
+    pub source: Option<String>,
+}
 
 /// A changed semantic setting over existing state is refused, with the list of differences.
 pub(crate) fn check_settings(genesis: &Genesis, configured: &BTreeMap<String, Value>) -> Result<(), Fault> {
@@ -22,20 +33,6 @@ pub(crate) fn check_settings(genesis: &Genesis, configured: &BTreeMap<String, Va
         "settings that decide what counts mean were changed over existing state",
         list.join("; "),
         "set them back, or give the job a fresh job.state, job.name and sinks to count anew",
-    ))
-}
-
-/// A journal goes on only on the source it began with.
-pub(crate) fn check_source(genesis: &Genesis, found: &SourceIdentity) -> Result<(), Fault> {
-    if genesis.source == *found {
-        return Ok(());
-    }
-    let show =
-        |source: &SourceIdentity| format!("{} {} {} {}", source.kind, source.cluster, source.topic, source.topic_id);
-    Err(Fault::refused(
-        "the source is not the one this journal began with",
-        format!("journaled: {}; found: {}", show(&genesis.source), show(found)),
-        "point the job at the source it began with, or give it a fresh job.state, job.name and sinks",
     ))
 }
 
@@ -103,66 +100,6 @@ pub(crate) fn check_coverage(what: &str, coverage: Coverage) -> Result<(), Fault
 /// after its mark.
 pub(crate) fn own_progress(progress: Option<Progress>, first: Generation) -> Option<Progress> {
     progress.filter(|progress| progress.generation >= first || progress.generation == Generation(0))
-}
-
-/// What the log still holds against where we stand: an offset that is gone is refused with the exact range. Partitions
-/// the journal does not know are read from their beginning, which must be 0, and rejoin by the rule for new ones.
-pub(crate) fn check_offsets(
-    journaled: &BTreeMap<Arc<str>, PartitionState>,
-    found: &[PartitionInfo],
-) -> Result<BTreeMap<Arc<str>, PartitionState>, Fault> {
-    let mut partitions = journaled.clone();
-    for (name, state) in journaled {
-        let Some(info) = found.iter().find(|info| info.name == *name) else {
-            return Err(Fault::refused(
-                format!("partition {name} is gone from the source"),
-                format!("the journal stands at offset {} in it", state.next_offset),
-                "bring the partition (or file) back, or start afresh with a new job.state, job.name and sinks",
-            ));
-        };
-        let lost = if info.earliest > state.next_offset {
-            Some(format!(
-                "records {} to {} of partition {name} are no longer in the log, which starts at {}",
-                state.next_offset,
-                info.earliest - 1,
-                info.earliest
-            ))
-        } else if info.end < state.next_offset {
-            Some(format!(
-                "the log of partition {name} ends at {}, before our offset {}: records {} to {} that were counted are gone",
-                info.end,
-                state.next_offset,
-                info.end,
-                state.next_offset - 1
-            ))
-        } else {
-            None
-        };
-        if let Some(why) = lost {
-            return Err(Fault::refused(
-                "the log no longer holds what comes next",
-                why,
-                "bring the records back (retention, a restored log), or start afresh with a new job.state, job.name and sinks",
-            ));
-        }
-    }
-    for info in found.iter().filter(|info| !journaled.contains_key(&info.name)) {
-        partitions.insert(info.name.clone(), check_new(info)?);
-    }
-    Ok(partitions)
-}
-
-/// A partition that the journal does not know, at start or while the job runs: read from its beginning, which must be 0,
-/// and held until it is granted a floor.
-pub(crate) fn check_new(info: &PartitionInfo) -> Result<PartitionState, Fault> {
-    if info.earliest > 0 {
-        return Err(Fault::refused(
-            format!("new partition {} cannot be read from its beginning", info.name),
-            format!("its log starts at {}: records 0 to {} are gone", info.earliest, info.earliest - 1),
-            "start afresh with a new job.state, job.name and sinks",
-        ));
-    }
-    Ok(PartitionState::held_from(0, 0))
 }
 
 #[cfg(test)]

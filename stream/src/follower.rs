@@ -140,8 +140,21 @@ pub trait Follower: Send {
         Ok(None)
     }
 
+    /// Every dead letter of ours that is there, in the order of its partition: partition, offset, code. For a journal that
+    /// must be built again; reads everything.
+    ///
+    /// # Errors
+    /// As [`Follower::look`]; something there is no letter of this program's.
+    fn letters(&mut self, _see: &mut dyn FnMut(&str, i64, &str)) -> Result<(), Fault> {
+        Ok(())
+    }
+
     /// What stands before this mark is of an earlier life. Called before [`Follower::claim`].
     fn begin_after(&mut self, _mark: i64) {}
+
+    /// What a lost journal would be built on again, as JSON text; kept with the claim by whoever could bring it back.
+    /// Called before [`Follower::claim`].
+    fn remember(&mut self, _journal: &str) {}
 
     /// Raise the generation, so that an older incarnation's writes fail, and only then read what is recorded.
     ///

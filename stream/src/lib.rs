@@ -17,6 +17,7 @@ mod follower;
 mod intake;
 mod key;
 mod key_group;
+mod loss;
 mod ranking;
 mod record;
 mod report;
@@ -41,6 +42,7 @@ pub use follower::{Claim, Follower, Lost, LostRows, Pointers, Progress, RowChunk
 pub use intake::{Intake, Reader};
 pub use key::{Key, KeyArena};
 pub use key_group::{Assignment, KEY_GROUPS, KeyGroup, fingerprint, key_hash};
+pub use loss::{Loss, LossKind, LossName};
 pub use ranking::{Ranking, RowBlock, WindowStatus, WindowTotals};
 pub use record::{Header, RawRecord, RecordIdentity};
 pub use report::{PartitionReport, Report};

@@ -5,6 +5,7 @@ use std::fs;
 use tests::kafka::{self, Record};
 use tests::{Finished, Setup};
 
+mod accepted;
 mod away;
 mod fenced;
 mod journal;

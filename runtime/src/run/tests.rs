@@ -16,7 +16,7 @@ use operators::{CountInWindows, IntakeSettings, RankUnion, RecordIntake, WindowS
 use script::{Expected, Plays, START, Script, recount};
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
-use stream::{Commit, EventTime, SystemClock, TimeRules, Wants, WindowKind, Windows, Zone};
+use stream::{Commit, EventTime, Progress, SourceIdentity, SystemClock, TimeRules, Wants, WindowKind, Windows, Zone};
 
 const K: usize = 5;
 /// Milliseconds.
@@ -105,6 +105,7 @@ impl World {
             epoch_max_events: self.max_events,
             max_backlog: self.max_backlog,
             until_end: self.until_end,
+            accepted: Accepted::default(),
             idle_timeout: self.idle_timeout,
             max_drift: Duration::from_secs(600),
             start_deadline: Duration::ZERO,

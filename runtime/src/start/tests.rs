@@ -3,7 +3,7 @@
 use super::*;
 use crate::journal::StartOffset;
 use serde_json::json;
-use stream::{EventTime, Exit, RecordHash, Sequence};
+use stream::{Exit, RecordHash, Sequence, SourceIdentity};
 
 fn identity(topic_id: &str) -> SourceIdentity {
     SourceIdentity { kind: "kafka".into(), cluster: "c".into(), topic: "plays".into(), topic_id: topic_id.into() }
@@ -20,6 +20,7 @@ fn genesis() -> Genesis {
         partitions: BTreeMap::from([("0".into(), StartOffset { offset: 0, empty: false })]),
         settings: settings("UTC", 60),
         marks: BTreeMap::new(),
+        delivered: BTreeMap::new(),
     }
 }
 
@@ -46,14 +47,6 @@ fn a_setting_that_came_or_went_is_a_difference() {
     let mut less = settings("UTC", 60);
     less.remove("time.zone");
     assert!(check_settings(&genesis(), &less).unwrap_err().why.contains("time.zone was \"UTC\" and is now null"));
-}
-
-#[test]
-fn another_source_is_refused_also_a_topic_that_was_made_anew() {
-    assert_eq!(check_source(&genesis(), &identity("t1")), Ok(()));
-    let fault = check_source(&genesis(), &identity("t2")).unwrap_err();
-    assert_eq!(fault.exit, Exit::Refused);
-    assert!(fault.why.contains("journaled: kafka c plays t1; found: kafka c plays t2"), "{}", fault.why);
 }
 
 #[test]
@@ -125,63 +118,4 @@ fn progress_of_an_earlier_life_is_none() {
     }
     let untold = Some(progress(0, 3, None));
     assert_eq!(own_progress(untold.clone(), first), untold, "it began after its mark, so it is ours");
-}
-
-fn partition(name: &str, earliest: i64, end: i64) -> PartitionInfo {
-    PartitionInfo { name: name.into(), earliest, end, start: earliest }
-}
-
-fn journaled(name: &str, next_offset: i64) -> BTreeMap<Arc<str>, PartitionState> {
-    let watermark = Some(EventTime::from_millis(5));
-    BTreeMap::from([(
-        name.into(),
-        PartitionState { next_offset, fingerprint: 8, watermark, active: true, floors: Vec::new() },
-    )])
-}
-
-#[test]
-fn an_offset_from_the_logs_start_to_its_end_goes_on_unchanged() {
-    for (earliest, end) in [(0, 100), (40, 100), (0, 40), (40, 40)] {
-        let found = [partition("0", earliest, end)];
-        assert_eq!(check_offsets(&journaled("0", 40), &found), Ok(journaled("0", 40)), "{earliest} to {end}");
-    }
-}
-
-#[test]
-fn an_offset_that_is_gone_at_the_start_is_refused_with_the_range() {
-    let fault = check_offsets(&journaled("0", 40), &[partition("0", 57, 100)]).unwrap_err();
-    assert_eq!(fault.exit, Exit::Refused);
-    assert!(fault.why.contains("records 40 to 56 of partition 0") && fault.why.contains("starts at 57"), "{fault}");
-}
-
-#[test]
-fn an_offset_beyond_the_end_is_refused_with_the_range() {
-    let fault = check_offsets(&journaled("0", 40), &[partition("0", 0, 33)]).unwrap_err();
-    assert_eq!(fault.exit, Exit::Refused);
-    assert!(fault.why.contains("ends at 33") && fault.why.contains("records 33 to 39"), "{fault}");
-}
-
-#[test]
-fn a_new_partition_waits_at_0_for_its_grant() {
-    let found = [partition("0", 0, 100), partition("1", 0, 3), partition("2", 0, 0)];
-    let partitions = check_offsets(&journaled("0", 40), &found).unwrap();
-    let new = PartitionState { next_offset: 0, fingerprint: 0, watermark: None, active: false, floors: Vec::new() };
-    assert_eq!(partitions.keys().map(|name| &**name).collect::<Vec<_>>(), ["0", "1", "2"]);
-    assert_eq!((&partitions["1"], &partitions["2"]), (&new, &new));
-    assert_eq!(partitions["0"], journaled("0", 40)["0"]);
-}
-
-#[test]
-fn a_new_partition_whose_beginning_is_gone_is_refused() {
-    let found = [partition("0", 0, 100), partition("1", 12, 30)];
-    let fault = check_offsets(&journaled("0", 40), &found).unwrap_err();
-    assert_eq!(fault.exit, Exit::Refused);
-    assert!(fault.what.contains("partition 1") && fault.why.contains("records 0 to 11"), "{fault}");
-}
-
-#[test]
-fn a_partition_that_is_gone_is_refused() {
-    let fault = check_offsets(&journaled("0", 40), &[partition("1", 0, 10)]).unwrap_err();
-    assert_eq!(fault.exit, Exit::Refused);
-    assert!(fault.what.contains("partition 0 is gone") && fault.why.contains("offset 40"), "{fault}");
 }

@@ -22,7 +22,7 @@ use tokio_postgres::IsolationLevel;
 const DEADLINE: Duration = Duration::from_secs(30);
 /// When something reads a table whose partition is to be dropped.
 const DROP_PAUSE: Duration = Duration::from_secs(60);
-pub(super) const MIGRATIONS: [Migration; 2] = [
+pub(super) const MIGRATIONS: [Migration; 3] = [
     Migration {
         version: 1,
         once: include_str!("migrations/001_once.sql"),
@@ -30,6 +30,7 @@ pub(super) const MIGRATIONS: [Migration; 2] = [
         all_time: include_str!("migrations/001_all_time.sql"),
     },
     Migration { version: 2, once: "", each_kind: include_str!("migrations/002_each_kind.sql"), all_time: "" },
+    Migration { version: 3, once: include_str!("migrations/003_once.sql"), each_kind: "", all_time: "" },
 ];
 
 /// Tables in Postgres. Blocks on a runtime of its own, so neither make nor drop it inside another one.
@@ -42,6 +43,8 @@ pub struct PostgresTables {
     session: Option<Session>,
     claimed: Option<Generation>,
     acknowledged: Option<Sequence>,
+    /// What a lost journal would be built on.
+    journal: Option<String>,
     /// The last record whose step was tried and not acknowledged.
     tried: Option<(Sequence, RecordHash)>,
     /// By kind: statuses and rankings before this start have been deleted.
@@ -80,6 +83,7 @@ impl PostgresTables {
             session: None,
             claimed: None,
             acknowledged: None,
+            journal: None,
             tried: None,
             drop_again_at: Duration::ZERO,
             copy_from: counts::COPY_FROM_ROWS,
@@ -135,7 +139,15 @@ impl PostgresTables {
         work.execute(
             UPSERT_OWNER,
             None,
-            &[&claimed.job, &claimed.table_prefix, &claimed.key_column, &version, &generation, &self.now()],
+            &[
+                &claimed.job,
+                &claimed.table_prefix,
+                &claimed.key_column,
+                &version,
+                &generation,
+                &self.now(),
+                &self.journal,
+            ],
         )
         .await?;
         work.progress().await
@@ -339,6 +351,10 @@ impl Follower for PostgresTables {
             }
             Ok(owner.map(|owner| looked(owner.generation, stored.as_ref())))
         })
+    }
+
+    fn remember(&mut self, journal: &str) {
+        self.journal = Some(journal.to_owned());
     }
 
     fn claim(&mut self, claim: &Claim) -> Result<Option<Progress>, Fault> {
