@@ -123,6 +123,9 @@ pub struct RunArguments {
     /// Go on with another topic, cluster or folder, by the exact name that the refusal gives
     #[arg(long, value_name = "SOURCE")]
     pub accept_source: Option<String>,
+    /// Build tables up again that do not follow the journal or lack what it no longer has: postgres or sqlite
+    #[arg(long, value_name = "SINK", value_parser = ["postgres", "sqlite"])]
+    pub rebuild_sink: Option<String>,
     /// Timely worker threads (job.workers)
     #[arg(long, value_name = "N")]
     pub workers: Option<u32>,

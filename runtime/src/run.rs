@@ -129,15 +129,14 @@ impl Plan {
         // Whoever was there between our look and our fence may have accepted another source.
         let renewed = start::check_source(&started.source()?, &source, &self.accepted)?;
         let changed = (started.source()? != source).then_some(source);
-        let (taken, from) = self.claim(&started)?;
+        let (taken, from, rebuilt) = self.claim(&started)?;
         let (created, generation) = (started.created, started.generation);
         let (mut recovered, mut writer) = started.load(&from)?;
-        start::check_coverage("the tables", recovered.tables)?;
         start::check_coverage("the dead letters", recovered.dead_letters_coverage)?;
         if !created {
             found = self.source.partitions()?;
         }
-        self.go_on(&mut recovered, &mut writer, &found, renewed, changed)?;
+        self.go_on(&mut recovered, &mut writer, &found, renewed, changed, rebuilt)?;
         let begun = Begun {
             generation,
             sequence: recovered.last_epoch.0,

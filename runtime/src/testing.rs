@@ -25,6 +25,7 @@ pub(crate) fn nothing_recovered() -> Recovered {
         dead_letters_coverage: Coverage::Exact,
         future: BTreeSet::new(),
         losses: Vec::new(),
+        rebuilt: Vec::new(),
         delivered: BTreeMap::new(),
         source: None,
     }

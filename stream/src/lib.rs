@@ -38,7 +38,7 @@ pub use decode::{Decode, Event, Rejection};
 pub use delta::{DeltaBatch, DeltaRow, Part, PartRow};
 pub use event_time::{EventTime, Minute};
 pub use fault::{Exit, Fault, Retry};
-pub use follower::{Claim, Follower, Lost, LostRows, Pointers, Progress, RowChunks, Step, Wants};
+pub use follower::{Claim, Follower, Forget, Lost, LostRows, Pointers, Progress, RowChunks, Step, Wants};
 pub use intake::{Intake, Reader};
 pub use key::{Key, KeyArena};
 pub use key_group::{Assignment, KEY_GROUPS, KeyGroup, fingerprint, key_hash};

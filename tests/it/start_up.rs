@@ -11,6 +11,8 @@ mod fenced;
 mod journal;
 mod log;
 mod owners;
+mod rebuilt;
+mod recovered;
 mod settings;
 
 /// 2025-10-19T12:00:00Z.

@@ -28,7 +28,9 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode, Fault> {
         return supervise::run();
     }
     let assembly = Assembly::new(settings);
-    let accepted = Accepted { losses: arguments.accept_loss.clone(), source: arguments.accept_source.clone() };
+    // What follows a range or a name is used up by its record. This is not: only the first child may do it.
+    let rebuild = arguments.rebuild_sink.clone().filter(|_| !supervise::is_restarted());
+    let accepted = Accepted { losses: arguments.accept_loss.clone(), source: arguments.accept_source.clone(), rebuild };
     let mode = Mode { until_end: arguments.until_end, serve: arguments.serve, demo: false, accepted };
     supervised(&assembly, &mode)
 }

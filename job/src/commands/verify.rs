@@ -7,7 +7,7 @@ use crate::logging::bar;
 use crate::recount::{Cuts, Gathered, boards_of, rules_of, tables_of};
 use crate::settings::{BoardKind, Settings, SourceKind, TablesKind};
 use crate::shown::{grouped, printable};
-use runtime::journal::{Decisions, Journal, Recovered};
+use runtime::journal::{Decisions, Journal, Rebuilt, Recovered};
 use sources::JsonDecoder;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -40,6 +40,8 @@ pub(super) fn verify(arguments: &SettingsArguments) -> Result<ExitCode, Fault> {
     let Some(decisions) = journal.decisions()? else { return Err(empty(&assembly.journal_place())) };
     unreached(&assembly, tables, &mut report);
     accepted(&decisions, &mut report);
+    let built_up = decisions.rebuilt.iter().filter(|rebuilt| tables.is_some_and(|epoch| rebuilt.record <= epoch));
+    rules.lacking = built_up.map(|rebuilt| (rebuilt.after, rebuilt.until)).collect();
     let (cuts, ranked) = cuts(&journal, &decisions, &gathered)?;
 
     let ground = ground(&assembly, &decisions);
@@ -89,6 +91,13 @@ fn accepted(decisions: &Decisions, report: &mut Report) {
         };
         let at = EventTime::from_millis(loss.at.0);
         report.notes.push(format!("accepted as lost at {at}: {}: {what}", printable(&loss.to_string())));
+    }
+    for Rebuilt { follower, after, until, at, .. } in &decisions.rebuilt {
+        let (at, after) =
+            (EventTime::from_millis(at.0), after.map_or_else(String::new, |after| format!("after W {after} and ")));
+        report.notes.push(format!(
+            "the tables in {follower} were built up again at {at}: they have no rows of windows that became final {after}by W {until}, and these are not compared"
+        ));
     }
 }
 

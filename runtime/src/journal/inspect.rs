@@ -160,6 +160,7 @@ impl Journal {
             "partitions": summary.partitions,
             "ledger": summary.ledger,
             "losses": summary.losses,
+            "rebuilt": summary.rebuilt,
             "followers": summary.acks,
         })))
     }
@@ -181,6 +182,9 @@ fn describe(record: &Record) -> Result<String, Fault> {
             let lost: Vec<String> = epoch.body.losses.iter().map(|loss| loss.to_string()).collect();
             if let Some(source) = &epoch.body.source {
                 return Ok(format!("the source {source} is accepted, without {}", lost.join(", ")));
+            }
+            if let Some(rebuilt) = epoch.body.rebuilt.first() {
+                return Ok(format!("the tables in {} are built up again", rebuilt.follower));
             }
             if !lost.is_empty() {
                 return Ok(format!("accepted as lost: {}", lost.join(", ")));

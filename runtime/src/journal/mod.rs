@@ -69,7 +69,7 @@ pub use check::{Findings, Progress};
 pub use format::FORMAT_VERSION;
 pub use inspect::{Contents, Entry};
 pub use rebuild::{Rebuild, Shown};
-pub use record::{Ack, EpochContent, FIRST, Genesis, Remembered, StartOffset};
+pub use record::{Ack, EpochContent, FIRST, Genesis, Rebuilt, Remembered, StartOffset};
 pub use recovered::{Coverage, LoadFrom, Recovered};
 pub use reread::{Lease, Rereader};
 pub use settings::{Hold, JournalSettings, Patience};

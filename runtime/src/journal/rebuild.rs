@@ -5,7 +5,7 @@ use super::compact::{Order, Parts};
 use super::format::{self, Kind};
 use super::record::{Ack, BaseBody, FIRST, Genesis, Link, Mark, Remembered, Summary};
 use super::start::nonce;
-use super::{Journal, chain};
+use super::{Journal, chain, slots};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use stream::{
@@ -161,6 +161,7 @@ impl Journal {
             future: shown.future,
             last_epoch: (ack.sequence, ack.hash),
             losses: shown.remembered.losses,
+            rebuilt: shown.remembered.rebuilt,
             source: shown.remembered.source,
             ..Summary::default()
         };
@@ -177,7 +178,8 @@ impl Journal {
         let first = (FIRST, RecordHash::default(), shown.remembered.began_at.0);
         // As in a chain whose older records were compacted away.
         let base = (Sequence(covered.0 + 1), ack.hash, now.0);
-        self.put_rebuilt(Kind::Genesis, first, generation, nonce, &genesis)?;
+        let hash = self.put_rebuilt(Kind::Genesis, first, generation, nonce, &genesis)?;
+        slots::close(&self.objects, generation, FIRST, hash)?;
         self.put_rebuilt(Kind::Base, base, generation, nonce, &body)?;
         Ok(base.0)
     }
@@ -189,13 +191,13 @@ impl Journal {
         generation: Generation,
         nonce: u64,
         body: &impl serde::Serialize,
-    ) -> Result<(), Fault> {
+    ) -> Result<RecordHash, Fault> {
         let link = Link { sequence, generation, previous, base: Sequence(0), written_at, nonce };
         let body = serde_json::to_vec(body)
             .map_err(|error| Fault::failed("cannot write a journal record", error, "report this as a bug"))?;
         let sealed = format::seal(kind, &link, &[body])?;
         match chain::create(&self.objects, &chain::name_of(sequence), &sealed.bytes)? {
-            chain::Put::Ours => Ok(()),
+            chain::Put::Ours => Ok(sealed.hash),
             chain::Put::Foreign(bytes) => Err(chain::foreign(generation, sequence, &bytes)),
         }
     }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use stream::{
-    DeadLetter, EventTime, Generation, Grant, LedgerLine, Loss, Part, PartitionState, RecordHash, Sequence,
+    DeadLetter, EventTime, Fault, Generation, Grant, LedgerLine, Loss, Part, PartitionState, RecordHash, Sequence,
     SourceIdentity, WallTime, WindowId, WindowTotals,
 };
 
@@ -41,9 +41,37 @@ pub struct Remembered {
     /// Every loss that was accepted since.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub losses: Vec<Loss>,
+    /// Tables that were built up again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rebuilt: Vec<Rebuilt>,
     /// The source, if it is no longer the one that genesis names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<SourceIdentity>,
+}
+
+impl Remembered {
+    /// As JSON.
+    pub(super) fn text(&self) -> Result<String, Fault> {
+        serde_json::to_string(self)
+            .map_err(|error| Fault::failed("cannot tell what the journal began with", error, "report this as a bug"))
+    }
+}
+
+/// Tables that a person let be built up again from what the journal still had: they have no rows of windows that became
+/// final after one watermark and by another.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Rebuilt {
+    /// The follower's name.
+    pub follower: String,
+    /// Of windows that were final by then they have what they had; none: of no window.
+    pub after: Option<EventTime>,
+    /// Of windows that were final by then the journal has nothing.
+    pub until: EventTime,
+    /// When it was accepted.
+    pub at: WallTime,
+    /// The record that says so; the writer fills it in.
+    #[serde(default)]
+    pub record: Sequence,
 }
 
 /// Where a partition begins.
@@ -112,6 +140,8 @@ pub struct EpochContent {
     pub losses: Vec<Loss>,
     /// The source to go on with, if it is another one from here on.
     pub source: Option<SourceIdentity>,
+    /// Tables that are built up again.
+    pub rebuilt: Vec<Rebuilt>,
     /// The workers' shares: disjoint key groups, in any order.
     pub parts: Vec<Part>,
 }
@@ -156,6 +186,8 @@ pub(super) struct EpochBody {
     pub(super) losses: Vec<Loss>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) source: Option<SourceIdentity>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) rebuilt: Vec<Rebuilt>,
 }
 
 /// Everything but keys and panes, as of one record: small, and whole in every base.
@@ -179,6 +211,9 @@ pub(super) struct Summary {
     /// The source, if it is no longer the one that genesis names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) source: Option<SourceIdentity>,
+    /// Tables that were built up again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) rebuilt: Vec<Rebuilt>,
 }
 
 /// A base record: state as of the record it covers.

@@ -219,6 +219,7 @@ pub(super) fn load(
         dead_letters_coverage: older.letters,
         future: summary.future,
         losses: summary.losses,
+        rebuilt: summary.rebuilt,
         delivered: Default::default(),
         source: summary.source,
     };

@@ -1,6 +1,6 @@
 //! What a start finds in the journal.
 
-use super::Ack;
+use super::{Ack, Rebuilt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use stream::{
@@ -60,6 +60,8 @@ pub struct Recovered {
     pub future: BTreeSet<(Arc<str>, i64)>,
     /// Every loss that was accepted since the journal began.
     pub losses: Vec<Loss>,
+    /// Tables that were built up again.
+    pub rebuilt: Vec<Rebuilt>,
     /// By partition: dead letters up to this offset were out before the journal began.
     pub delivered: BTreeMap<Arc<str>, i64>,
     /// The source, if it is no longer the one that genesis names.

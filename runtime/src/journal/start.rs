@@ -11,7 +11,7 @@ use object_store::ObjectStore;
 use std::cell::OnceCell;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use stream::{Clock, Fault, Generation, RecordHash, Sequence, SourceIdentity, WallTime};
+use stream::{Clock, EventTime, Fault, Generation, RecordHash, Sequence, SourceIdentity, WallTime};
 
 /// A job's journal. Every method blocks and must be called from a plain thread, not from an async task.
 pub struct Journal {
@@ -256,10 +256,28 @@ impl Started {
             genesis: self.origin.body.clone(),
             began_at: self.origin.began_at,
             losses: summary.losses.clone(),
+            rebuilt: summary.rebuilt.clone(),
             source: summary.source.clone(),
         };
-        serde_json::to_string(&remembered)
-            .map_err(|error| Fault::failed("cannot tell what the journal began with", error, "report this as a bug"))
+        remembered.text()
+    }
+
+    /// Of a follower that has acted on `reached`: the record up to which the journal has lost some of what it lacks, and
+    /// the watermark under which windows were final then; none if it has all.
+    ///
+    /// # Errors
+    /// The store fails, or what it holds cannot be read.
+    pub fn gap(&self, reached: Sequence) -> Result<Option<(Sequence, Option<EventTime>)>, Fault> {
+        let base = self.gathered()?.base.as_ref().filter(|base| reached.max(FIRST) < base.dropped_at);
+        Ok(base.map(|base| (base.dropped_at, base.dropped)))
+    }
+
+    /// Under this watermark windows were final that the journal no longer has.
+    ///
+    /// # Errors
+    /// The store fails, or what it holds cannot be read.
+    pub fn dropped(&self) -> Result<Option<EventTime>, Fault> {
+        Ok(self.gathered()?.dropped())
     }
 
     /// What a follower had acknowledged when that was last written down. Its own account is later or the same.

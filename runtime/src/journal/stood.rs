@@ -6,7 +6,7 @@ use super::chain::{self, Record};
 use super::format::Kind;
 use super::record::{BaseBody, EpochBody};
 use super::recover::{self, Origin};
-use super::{Genesis, Journal, LoadFrom, Recovered, slots};
+use super::{Genesis, Journal, LoadFrom, Rebuilt, Recovered, slots};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use stream::{EventTime, Fault, LedgerLine, Loss, PartitionState, Sequence, SourceIdentity, WallTime};
@@ -30,6 +30,8 @@ pub struct Decisions {
     pub future: BTreeSet<(Arc<str>, i64)>,
     /// Every loss that was accepted.
     pub losses: Vec<Loss>,
+    /// Tables that were built up again without all of their rows.
+    pub rebuilt: Vec<Rebuilt>,
     /// The source as of the last record.
     pub source: SourceIdentity,
 }
@@ -64,6 +66,7 @@ impl Journal {
         Ok(Some(Decisions {
             source: summary.source.unwrap_or_else(|| origin.body.source.clone()),
             losses: summary.losses,
+            rebuilt: summary.rebuilt,
             genesis: origin.body,
             began_at: origin.began_at,
             written_at: WallTime(tail.link.written_at),

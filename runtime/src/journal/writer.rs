@@ -2,12 +2,12 @@
 
 use super::chain::{self, Put};
 use super::format::{self, Kind};
-use super::record::{Ack, EpochBody, EpochContent, Link, Place, Summary};
+use super::record::{Ack, EpochBody, EpochContent, Link, Place, Rebuilt, Remembered, Summary};
 use super::recover::{Loaded, Origin};
 use super::reread::{Gate, Rereader};
 use super::store::Objects;
 use super::tend::Compaction;
-use super::{JournalSettings, columns, letters, slots};
+use super::{JournalSettings, Recovered, columns, letters, slots};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -107,6 +107,16 @@ impl Writer {
         Rereader::new(self.objects.clone(), self.settings.clone(), self.origin.clone(), self.gate.clone())
     }
 
+    /// What this journal could be built on again if it were lost, as JSON.
+    ///
+    /// # Errors
+    /// None that are known of.
+    pub fn remembered(&self, recovered: &Recovered) -> Result<String, Fault> {
+        let (losses, rebuilt) = (recovered.losses.clone(), recovered.rebuilt.clone());
+        let (genesis, source) = (self.origin.body.clone(), recovered.source.clone());
+        Remembered { genesis, began_at: self.origin.began_at, losses, rebuilt, source }.text()
+    }
+
     /// Figures for metrics and for `journal.max_bytes`.
     pub fn status(&self) -> Status {
         self.compaction.status(self.generation, self.tail, self.hash)
@@ -122,6 +132,7 @@ impl Writer {
             || !(content.late.is_empty() && content.dead_letters.is_empty() && content.granted.is_empty())
             || !content.losses.is_empty()
             || content.source.is_some()
+            || !content.rebuilt.is_empty()
             || content.parts.iter().any(|part| !(part.rows.is_empty() && part.new_keys.is_empty()))
     }
 
@@ -142,6 +153,7 @@ impl Writer {
         self.summary.totals.clear();
         self.summary.future.clear();
         self.summary.losses.clear();
+        self.summary.rebuilt.clear();
         self.keys = keys;
         Ok(written)
     }
@@ -192,6 +204,7 @@ impl Writer {
             acks: changed(&content.acks, &known.acks),
             losses: content.losses.iter().map(|loss| Loss { record, ..loss.clone() }).collect(),
             source: content.source.clone(),
+            rebuilt: content.rebuilt.iter().map(|rebuilt| Rebuilt { record, ..rebuilt.clone() }).collect(),
         })
     }
 

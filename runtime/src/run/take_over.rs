@@ -2,11 +2,17 @@
 
 use super::{FAR_BEHIND, Plan};
 use crate::follower_thread::{Reached, Taken};
-use crate::journal::{EpochContent, Genesis, Journal, LoadFrom, Recovered, Standing, Started, Writer};
-use crate::start;
+use crate::journal::{EpochContent, Genesis, Journal, LoadFrom, Rebuilt, Recovered, Standing, Started, Writer};
+use crate::start::{self, Rows};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use stream::{Claim, Fault, Generation, PartitionInfo, PartitionPosition, Progress, Sequence, SourceIdentity};
+use stream::{
+    Claim, Fault, Follower, Forget, Generation, PartitionInfo, PartitionPosition, Progress, Sequence, SourceIdentity,
+    WallTime,
+};
+
+/// Followers as they were taken over, what they lack, and tables that are built up again.
+type Claimed = (Vec<(Taken, Reached)>, LoadFrom, Vec<Rebuilt>);
 
 impl Plan {
     /// Whether the source is the one that the journal was read from, before anything is taken over. Most starts need not
@@ -26,12 +32,13 @@ impl Plan {
 
     /// Where the log lets reading go on. What is missing and accepted is journaled before anything is read.
     pub(super) fn go_on(
-        &self,
+        &mut self,
         recovered: &mut Recovered,
         writer: &mut Writer,
         found: &[PartitionInfo],
         renewed: bool,
         source: Option<SourceIdentity>,
+        rebuilt: Vec<Rebuilt>,
     ) -> Result<(), Fault> {
         let is_there = |position: &PartitionPosition| {
             let info = found.iter().find(|info| info.name == position.name);
@@ -56,7 +63,7 @@ impl Plan {
             known: &recovered.losses,
         };
         let start::GoOn { partitions, losses } = start::check_log(&looked, &self.accepted, self.clock.now())?;
-        if losses.is_empty() && source.is_none() {
+        if losses.is_empty() && source.is_none() && rebuilt.is_empty() {
             recovered.partitions = partitions;
             return Ok(());
         }
@@ -66,6 +73,7 @@ impl Plan {
         start::add_losses(&mut recovered.ledger, &losses);
         recovered.partitions = partitions;
         recovered.losses.extend(losses.iter().cloned());
+        recovered.rebuilt.extend(rebuilt.iter().cloned());
         recovered.source = source.clone().or(recovered.source.take());
         recovered.last_epoch = writer.append(&EpochContent {
             watermark: recovered.watermark,
@@ -73,8 +81,11 @@ impl Plan {
             ledger: recovered.ledger.clone(),
             losses,
             source,
+            rebuilt,
             ..EpochContent::default()
         })?;
+        let journal = writer.remembered(recovered)?;
+        self.followers.iter_mut().for_each(|follower| follower.remember(&journal));
         Ok(())
     }
 
@@ -121,13 +132,27 @@ impl Plan {
         Ok((start::check_empty_journal(&found)?, marks))
     }
 
+    /// What becomes of the rows of tables that are as of this.
+    fn accepted_rows(&self, started: &Started, name: &str, progress: Option<&Progress>) -> Result<Rows, Fault> {
+        let (mut standing, mut acknowledged) = (Standing::InChain, false);
+        if let Some(Progress { sequence, hash, .. }) = progress {
+            let hash = hash.unwrap_or_default();
+            standing = started.standing(*sequence, hash)?;
+            let ack = if standing == Standing::Gone { started.ack(name)? } else { None };
+            acknowledged = ack.is_some_and(|ack| (ack.sequence, ack.hash) == (*sequence, hash));
+        }
+        let reached = progress.map_or(Sequence(0), |progress| progress.sequence);
+        let gap = started.gap(reached)?.map(|(gap, _)| gap);
+        start::check_tables(name, progress, standing, acknowledged, gap, &self.accepted)
+    }
+
     /// Raise our generation in every follower; one that is away is claimed later by its own thread.
-    pub(super) fn claim(&mut self, started: &Started) -> Result<(Vec<(Taken, Reached)>, LoadFrom), Fault> {
+    pub(super) fn claim(&mut self, started: &Started) -> Result<Claimed, Fault> {
         let claim = Claim { job: self.job.clone(), generation: started.generation };
         let first = started.first_generation()?;
         let mut from = LoadFrom::default();
         let journal = started.remembered()?;
-        let mut taken = Vec::new();
+        let (mut taken, mut built_up) = (Vec::new(), Vec::new());
         for follower in &mut self.followers {
             let wants = follower.wants();
             if let Some(mark) = started.genesis().marks.get(follower.name()) {
@@ -153,26 +178,42 @@ impl Plan {
                 }
                 Err(fault) => return Err(fault),
             };
-            let reached = progress.as_ref().map_or(Sequence(0), |progress| progress.sequence);
+            let mut reached = progress.as_ref().map_or(Sequence(0), |progress| progress.sequence);
+            let mut rows = Rows::Stay;
+            if wants.counts {
+                rows = self.accepted_rows(started, follower.name(), progress.as_ref())?;
+                if let Some(rebuilt) = let_go(&mut **follower, rows, started, self.clock.now())? {
+                    built_up.push(rebuilt);
+                }
+                if rows == Rows::Go {
+                    reached = Sequence(0);
+                }
+            }
             let far = reached.0 + FAR_BEHIND * self.journal.compact_records as u64;
-            let is_far_behind = wants.counts && far < started.sequence().0;
+            // What is built up again is marked at once, however much it is.
+            let is_far_behind = wants.counts && rows == Rows::Stay && far < started.sequence().0;
             taken.push((how, Reached { sequence: reached, is_far_behind }));
             if wants.counts {
-                if let Some(progress) = &progress {
-                    let hash = progress.hash.unwrap_or_default();
-                    let standing = started.standing(progress.sequence, hash)?;
-                    let acknowledged = standing == Standing::Gone
-                        && started
-                            .ack(follower.name())?
-                            .is_some_and(|ack| (ack.sequence, ack.hash) == (progress.sequence, hash));
-                    start::check_chain(follower.name(), progress, standing, acknowledged)?;
-                }
                 from.tables = Some(if is_far_behind { started.sequence() } else { reached });
             }
             if wants.dead_letters {
                 from.dead_letters = Some((follower.name().to_owned(), reached));
             }
         }
-        Ok((taken, from))
+        Ok((taken, from, built_up))
     }
+}
+
+/// Let rows go where that was accepted; what the tables will lack for it.
+fn let_go(follower: &mut dyn Follower, rows: Rows, started: &Started, now: WallTime) -> Result<Option<Rebuilt>, Fault> {
+    let until = started.dropped()?;
+    let forget = match rows {
+        Rows::Stay => return Ok(None),
+        Rows::AreOld => Forget::FinalBy(until),
+        Rows::Go => Forget::Everything,
+    };
+    tracing::warn!(follower = follower.name(), ?rows, "its tables are built up again from the journal");
+    let after = follower.forget(forget)?.filter(|_| rows == Rows::AreOld);
+    let lacks = |until| Rebuilt { follower: follower.name().to_owned(), after, until, at: now, record: Sequence(0) };
+    Ok(until.filter(|until| after < Some(*until)).map(lacks))
 }

@@ -76,25 +76,50 @@ fn boards_dead_letters_and_tables_never_written_only_raise_the_generation() {
     assert_eq!(check_empty_journal(&[boards, letters, claimed]), Ok(Generation(9)));
 }
 
+/// Refused, or what `--rebuild-sink` makes of it.
+fn verdict(standing: Standing, acknowledged: bool, gap: Option<u64>, rebuild: Option<&str>) -> Result<Rows, Fault> {
+    let accepted = Accepted { rebuild: rebuild.map(str::to_owned), ..Accepted::default() };
+    check_tables("sqlite", Some(&progress(3, 41, Some(0xab))), standing, acknowledged, gap.map(Sequence), &accepted)
+}
+
 #[test]
-fn tables_follow_the_chain_or_are_refused() {
-    let progress = progress(3, 41, Some(0xab));
-    assert_eq!(check_chain("sqlite", &progress, Standing::InChain, false), Ok(()));
-    for acknowledged in [false, true] {
-        let fault = check_chain("sqlite", &progress, Standing::NotInChain, acknowledged).unwrap_err();
-        assert_eq!(fault.exit, Exit::Refused);
-        assert!(fault.what.contains("sqlite") && fault.why.contains("epoch 41"), "{fault}");
-        assert!(fault.why.contains(&"ab".repeat(32)) && fault.why.contains("lost commits"), "{fault}");
+fn tables_that_follow_the_chain_stay_and_a_flag_changes_nothing() {
+    for rebuild in [None, Some("sqlite")] {
+        assert_eq!(verdict(Standing::InChain, false, None, rebuild), Ok(Rows::Stay));
+        assert_eq!(verdict(Standing::Gone, true, None, rebuild), Ok(Rows::Stay), "its acknowledgement vouches for it");
     }
 }
 
 #[test]
-fn a_compacted_record_is_vouched_for_by_its_acknowledgement() {
-    let progress = progress(3, 41, Some(1));
-    assert_eq!(check_chain("sqlite", &progress, Standing::Gone, true), Ok(()));
-    let fault = check_chain("sqlite", &progress, Standing::Gone, false).unwrap_err();
-    assert_eq!(fault.exit, Exit::Refused);
-    assert!(fault.why.contains("compacted away"), "{fault}");
+fn tables_that_do_not_are_refused_with_the_flag_that_builds_them_up_again() {
+    let cases = [
+        (Standing::NotInChain, false, None, "from another life", Rows::Go),
+        (Standing::NotInChain, true, None, "lost commits", Rows::Go),
+        (Standing::NotInChain, false, Some(50), "lost commits", Rows::Go),
+        (Standing::Gone, false, None, "compacted away", Rows::AreOld),
+        (Standing::Gone, false, Some(50), "does not remember", Rows::AreOld),
+        (Standing::Gone, true, Some(50), "records up to 50", Rows::AreOld),
+        (Standing::InChain, false, Some(50), "records up to 50", Rows::AreOld),
+    ];
+    for (standing, acknowledged, gap, why, rows) in cases {
+        for other in [None, Some("postgres")] {
+            let fault = verdict(standing, acknowledged, gap, other).unwrap_err();
+            assert_eq!(fault.exit, Exit::Refused);
+            assert!(
+                fault.what.contains("sqlite") && fault.why.contains("epoch 41") && fault.why.contains(why),
+                "{fault}"
+            );
+            assert!(fault.why.contains(&"ab".repeat(32)) && fault.hint.contains("--rebuild-sink sqlite ("), "{fault}");
+        }
+        assert_eq!(verdict(standing, acknowledged, gap, Some("sqlite")), Ok(rows));
+    }
+}
+
+#[test]
+fn empty_tables_beside_a_journal_that_forgot_are_refused() {
+    let fault = check_tables("postgres", None, Standing::InChain, false, Some(Sequence(9)), &Accepted::default());
+    let fault = fault.unwrap_err();
+    assert!(fault.why.contains("they have nothing yet") && fault.why.contains("records up to 9"), "{fault}");
 }
 
 #[test]

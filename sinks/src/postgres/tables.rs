@@ -7,13 +7,13 @@ use super::time::Timestamptz;
 use super::work::{Session, Work};
 use super::write::Writer;
 use crate::sql::{
-    self, Flush, Layout, Migration, StoredOwner, StoredProgress, TablesSettings, Written, admit, looked, sweeps,
+    self, Flush, Layout, Migration, StoredOwner, StoredProgress, TablesSettings, Written, admit, forget, looked, sweeps,
 };
 use std::sync::Arc;
 use std::time::Duration;
 use stream::{
-    Claim, Clock, Commit, EventTime, Fault, Follower, Generation, KindIndex, Progress, RecordHash, RowChunks, Sequence,
-    Step, Wants,
+    Claim, Clock, Commit, EventTime, Fault, Follower, Forget, Generation, KindIndex, Progress, RecordHash, RowChunks,
+    Sequence, Span, Step, Wants,
 };
 use tokio::runtime::Runtime;
 use tokio_postgres::IsolationLevel;
@@ -153,6 +153,27 @@ impl PostgresTables {
         work.progress().await
     }
 
+    /// See [`Follower::forget`].
+    async fn let_go(&self, work: &mut Work<'_>, rows: Forget) -> Result<Option<EventTime>, Failure> {
+        let windows = &self.settings.windows;
+        let as_of = work.progress().await?.and_then(|stored| stored.as_of);
+        let Some((after, until)) = forget::ends(rows, as_of, self.settings.allowed_lateness) else {
+            let mut all = forget::TABLES.map(|table| self.layout.sql(table, None)).to_vec();
+            all.extend((0..windows.len() as KindIndex).map(|kind| self.layout.sql("{counts}", Some(kind))));
+            work.batch(&format!("TRUNCATE {}", all.join(", "))).await?;
+            return Ok(as_of);
+        };
+        for kind in (0..windows.len() as KindIndex).filter(|kind| windows.kind(*kind).span != Span::AllTime) {
+            let (name, after, until) = (&windows.kind(kind).name, Timestamptz(after), Timestamptz(until));
+            for rows in ["{counts} WHERE", "{top_k} WHERE period = $1 AND"] {
+                let start = if rows.starts_with("{counts}") { "window_start" } else { "start_time" };
+                let sweep = format!("DELETE FROM {rows} {start} IN ({})", forget::ENDED);
+                work.execute(&sweep, Some(kind), &[name, &after, &until]).await?;
+            }
+        }
+        Ok(as_of)
+    }
+
     async fn migrate(&self, work: &mut Work<'_>, has_tables: bool) -> Result<i32, Failure> {
         let mut applied = 0;
         if has_tables && let Some(row) = work.row(SCHEMA_VERSION, &[]).await? {
@@ -215,6 +236,9 @@ impl PostgresTables {
         writer.statuses(work).await?;
         writer.rankings(work).await?;
         writer.ledger(work).await?;
+        if let Some(journal) = &self.journal {
+            work.execute("UPDATE {job} SET journal = $1::text::jsonb", None, &[journal]).await?;
+        }
         for _ in 0..sweeps(commit) {
             flushed.swept = writer.sweep(work, &self.swept).await?;
             if !flushed.swept.contains(&false) {
@@ -366,6 +390,10 @@ impl Follower for PostgresTables {
         Ok(stored.map(|stored| stored.progress()))
     }
 
+    fn forget(&mut self, rows: Forget) -> Result<Option<EventTime>, Fault> {
+        self.in_transaction(IsolationLevel::ReadCommitted, async |tables, work| tables.let_go(work, rows).await)
+    }
+
     fn write(&mut self, step: &Step) -> Result<(), Fault> {
         let began = self.clock.monotonic();
         let flush = Flush::plan(step, &self.settings, false)?;
@@ -376,7 +404,7 @@ impl Follower for PostgresTables {
         let flushed = self.in_transaction(IsolationLevel::ReadCommitted, async |tables, work| {
             tables.flush(work, step, &flush, lost, is_tried).await
         })?;
-        self.tried = None;
+        (self.tried, self.journal) = (None, None);
         for (kind, _) in flushed.swept.into_iter().enumerate().filter(|(_, done)| *done) {
             self.swept[kind] = flush.oldest_kept[kind];
         }

@@ -4,14 +4,14 @@ use super::connection::{fault, has_tables, open, open_to_read, probe};
 use super::time::{instant, text};
 use crate::sql::{
     Counts, Flush, Layout, Migration, SWEEP_ROWS, StatusRow, StoredOwner, StoredProgress, TablesSettings, Written,
-    admit, counts, hash_of, looked, ranked, rows_in, sweeps,
+    admit, counts, forget, hash_of, looked, ranked, rows_in, sweeps,
 };
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use stream::{
-    Claim, Clock, EventTime, Fault, Follower, Generation, KindIndex, Progress, Ranking, RowChunks, Sequence, Span,
-    Step, Wants, Window,
+    Claim, Clock, EventTime, Fault, Follower, Forget, Generation, KindIndex, Progress, Ranking, RowChunks, Sequence,
+    Span, Step, Wants, Window,
 };
 
 const MIGRATIONS: [Migration; 2] = [
@@ -143,6 +143,9 @@ impl SqliteTables {
                 row.dead_lettered,
                 row.lost
             ])?;
+        }
+        if let Some(journal) = &self.journal {
+            transaction.execute(&self.layout.sql("UPDATE {job} SET journal = ?1", None), [journal])?;
         }
         let mut swept = self.sweep(transaction, &flush.oldest_kept)?;
         for _ in 1..sweeps(commit) {
@@ -338,6 +341,33 @@ impl Follower for SqliteTables {
         Ok(stored.map(|stored| stored.progress()))
     }
 
+    fn forget(&mut self, rows: Forget) -> Result<Option<EventTime>, Fault> {
+        self.in_transaction(|tables, transaction| {
+            let as_of = stored_progress(&tables.layout, transaction)?.and_then(|stored| stored.as_of);
+            let kinds = (0..tables.settings.windows.len() as KindIndex)
+                .filter(|kind| tables.settings.windows.kind(*kind).span != Span::AllTime);
+            let Some((after, until)) = forget::ends(rows, as_of, tables.settings.allowed_lateness) else {
+                for kind in 0..tables.settings.windows.len() as KindIndex {
+                    transaction.execute_batch(&tables.layout.sql("DELETE FROM {counts}", Some(kind)))?;
+                }
+                for table in forget::TABLES {
+                    transaction.execute_batch(&tables.layout.sql(&format!("DELETE FROM {table}"), None))?;
+                }
+                return Ok(as_of);
+            };
+            for kind in kinds {
+                let bounds = params![tables.settings.windows.kind(kind).name, text(after), text(until)];
+                for sweep in [
+                    format!("DELETE FROM {{counts}} WHERE window_start IN ({})", forget::ENDED),
+                    format!("DELETE FROM {{top_k}} WHERE period = $1 AND start_time IN ({})", forget::ENDED),
+                ] {
+                    transaction.execute(&tables.layout.sql(&sweep, Some(kind)), bounds)?;
+                }
+            }
+            Ok(as_of)
+        })
+    }
+
     fn write(&mut self, step: &Step) -> Result<(), Fault> {
         let began = self.clock.monotonic();
         let flush = Flush::plan(step, &self.settings, true)?;
@@ -348,6 +378,7 @@ impl Follower for SqliteTables {
             self.swept[kind] = flush.oldest_kept[kind];
         }
         self.acknowledged = Some(step.commit.sequence);
+        self.journal = None;
         written.record("sqlite", &self.settings.windows, self.clock.monotonic() - began, self.clock.now());
         Ok(())
     }
