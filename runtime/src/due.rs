@@ -81,11 +81,12 @@ impl Due {
         }
     }
 
-    /// The dead letters of a committed epoch.
-    pub(crate) fn post(&mut self, commit: &Commit) {
-        let letters = commit.dead_letters.iter().map(|letter| (commit.sequence, Arc::new(letter.clone())));
-        self.dead_letters.extend(letters);
-        self.letter_bytes += commit.dead_letters.iter().map(DeadLetter::bytes).sum::<u64>();
+    /// The dead letters of a committed epoch that are due.
+    pub(crate) fn post(&mut self, commit: &Commit, is_due: impl Fn(&DeadLetter) -> bool) {
+        for letter in commit.dead_letters.iter().filter(|letter| is_due(letter)) {
+            self.letter_bytes += letter.bytes();
+            self.dead_letters.push((commit.sequence, Arc::new(letter.clone())));
+        }
     }
 
     /// Bytes of dead letters that it has not got, what is with it included.

@@ -7,7 +7,7 @@ use crate::board_room::{BoardRoom, EpochChanges};
 use crate::drift::{Alignment, Outgrown};
 use crate::due::Due;
 use crate::follower_thread::FollowerLine;
-use crate::journal::Rereader;
+use crate::journal::{Recovered, Rereader};
 use crate::lag::Lag;
 use crate::ticker::Ticker;
 use std::collections::BTreeMap;
@@ -29,6 +29,8 @@ pub(crate) struct FollowDesk {
     pub(crate) max_backlog: u64,
     /// Told when too many dead letters wait.
     pub(crate) alignment: Arc<Alignment>,
+    /// By partition: dead letters up to this offset were out before the journal began.
+    pub(crate) delivered: BTreeMap<Arc<str>, i64>,
     /// Where what was dropped comes from.
     pub(crate) rereader: Rereader,
     pub(crate) wake: Arc<OnceLock<SyncActivator>>,
@@ -48,6 +50,7 @@ struct Desk {
     drained: std::sync::mpsc::Sender<Arc<Commit>>,
     backlog: Backlog,
     alignment: Arc<Alignment>,
+    delivered: BTreeMap<Arc<str>, i64>,
     rereader: Rereader,
     /// The last epoch that is in the room.
     shown: Option<Arc<Commit>>,
@@ -106,11 +109,13 @@ pub(crate) fn follow<'scope>(
 
 impl Desk {
     fn new(desk: FollowDesk) -> Self {
-        let FollowDesk { room, followers, clock, ticker, lag, drained, max_backlog, alignment, rereader, .. } = desk;
+        let FollowDesk { room, followers, clock, ticker, lag, drained, max_backlog, .. } = desk;
+        let FollowDesk { alignment, delivered, rereader, .. } = desk;
         let everything = room.everything();
         let due = followers.into_iter().map(|line| Due::new(line, everything.clone(), clock.monotonic())).collect();
         let backlog = Backlog::new(max_backlog);
-        Desk { room, due, clock, ticker, lag, drained, backlog, alignment, rereader, shown: None, over: false }
+        let (shown, over) = (None, false);
+        Desk { room, due, clock, ticker, lag, drained, backlog, alignment, delivered, rereader, shown, over }
     }
 
     /// A committed epoch whose changes are complete.
@@ -131,7 +136,7 @@ impl Desk {
                 }
             }
             if due.wants.dead_letters {
-                due.post(&commit);
+                due.post(&commit, |letter| Recovered::is_due(&self.delivered, letter));
             }
         }
         if let Some(answer) = answer {

@@ -108,6 +108,7 @@ impl Bench {
             lag: Arc::default(),
             max_backlog: MAX_BACKLOG,
             alignment: Arc::default(),
+            delivered: BTreeMap::new(),
             rereader: crate::testing::rereader(windows()),
             wake: Arc::default(),
             drained: tell,

@@ -76,6 +76,7 @@ fn genesis() -> Genesis {
     let start = |offset, empty| StartOffset { offset, empty };
     Genesis {
         marks: BTreeMap::new(),
+        delivered: BTreeMap::new(),
         job: "songs".into(),
         source: SourceIdentity {
             kind: "kafka".into(),

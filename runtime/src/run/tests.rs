@@ -17,7 +17,7 @@ use operators::{CountInWindows, IntakeSettings, RankUnion, RecordIntake, WindowS
 use script::{Expected, Plays, START, Script, recount};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use stream::{Commit, EventTime, SystemClock, TimeRules, Wants, WindowKind, Windows, Zone};
+use stream::{Commit, EventTime, Progress, SourceIdentity, SystemClock, TimeRules, Wants, WindowKind, Windows, Zone};
 
 const K: usize = 5;
 /// Milliseconds.
@@ -118,6 +118,7 @@ impl World {
                 },
             },
             until_end: self.until_end,
+            accepted: Accepted::default(),
             idle_timeout: self.idle_timeout,
             max_drift: Duration::from_secs(600),
             start_deadline: Duration::ZERO,
