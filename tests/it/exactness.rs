@@ -9,7 +9,6 @@ use tests::setup::text;
 
 mod bucket;
 mod kills;
-mod moments;
 mod same_answer;
 mod second_run;
 mod two_million;

@@ -161,7 +161,8 @@ impl Drop for Running {
     }
 }
 
-fn signal(name: &str, process: u32) -> bool {
+/// A signal by its name, such as `KILL` or `STOP`. `false`: there is no such process.
+pub fn signal(name: &str, process: u32) -> bool {
     let sent = Command::new("sh").args(["-c", &format!("kill -{name} {process}")]).stderr(Stdio::null()).status();
     sent.is_ok_and(|status| status.success())
 }
@@ -173,11 +174,16 @@ fn state_and_parent(process: &str) -> Option<(String, u32)> {
     Some((words.next()?.to_owned(), words.next()?.parse().ok()?))
 }
 
-fn is_alive(process: u32) -> bool {
+/// Whether a process is there and has not ended.
+pub fn is_alive(process: u32) -> bool {
     state_and_parent(&process.to_string()).is_some_and(|(state, _)| state != "Z" && state != "X")
 }
 
-fn children(parent: u32) -> Vec<u32> {
+/// The processes that this one started and that have not ended.
+///
+/// # Panics
+/// There is no `/proc`.
+pub fn children(parent: u32) -> Vec<u32> {
     let processes =
         fs::read_dir("/proc").expect("/proc is there").filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let ours =
