@@ -72,6 +72,19 @@ bugs! {
     ;
     // In sinks, sources and job.
     Nemesis:
+    AdditiveUpsert "additive-upsert" "Every value written is absolute: the same flush again changes nothing."
+    UnknownCommitAdded "unknown-commit-added" "A COMMIT without an answer may have been done: what became of it is asked for, not assumed."
+    UnfencedFlush "unfenced-flush" "The transaction that flushes looks whether a newer generation has claimed the tables."
+    RetentionByClock "retention-by-clock" "Retention is counted from the watermark, never from the wall clock."
+    UnguardedPublish "unguarded-publish" "A board is never overwritten by an older generation or epoch."
+    PointerFirst "pointer-first" "A board is written before the pointer to it."
+    LettersTwice "letters-twice" "A start takes the epoch of the last letter as written."
+    AddedAtLatest "added-at-latest" "A partition that is added is read from its beginning."
+    ResetLatest "reset-latest" "An offset that is gone ends the job; the client never chooses another (latest)."
+    ResetEarliest "reset-earliest" "An offset that is gone ends the job; the client never chooses another (earliest)."
+    NoTopicId "no-topic-id" "A topic that was created anew is another topic."
+    NoFingerprint "no-fingerprint" "A log that was cut and filled again is refused."
+    OffsetsOfGroup "offsets-of-group" "Positions are the journal's, whatever the consumer group says."
     ;
 }
 

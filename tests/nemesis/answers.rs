@@ -114,3 +114,14 @@ fn rounded(time: Duration) -> u64 {
     let power = millis.next_power_of_two();
     if millis <= power / 4 * 3 { power / 4 * 3 } else { power }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_rounded_up() {
+        let of = |millis| rounded(Duration::from_millis(millis));
+        assert_eq!([0, 1, 5, 6, 7, 8, 9, 100, 1000].map(of), [1, 1, 6, 6, 8, 8, 12, 128, 1024]);
+    }
+}

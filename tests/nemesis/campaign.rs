@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
-use std::process::Command;
+use tests::setup::bare_topk;
 
 /// What was done in a round, and how long it took to recover.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -78,11 +78,9 @@ pub(crate) fn add(file: &Path, round: &Round) {
     written.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
 }
 
-/// Which source this was built from, as far as git knows.
+/// Which commit the job's binary was built from, as it says.
 pub(crate) fn revision() -> String {
-    let git = |words: &[&str]| {
-        let output = Command::new("git").args(words).current_dir(env!("CARGO_MANIFEST_DIR")).output().ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    };
-    git(&["describe", "--always", "--dirty", "--abbrev=9"]).unwrap_or_else(|| "unknown".to_owned())
+    let said = bare_topk(&["--version"]).output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let commit = said.ok().and_then(|said| Some(said.split_once("commit ")?.1.split(',').next()?.to_owned()));
+    commit.unwrap_or_else(|| "unknown".to_owned())
 }

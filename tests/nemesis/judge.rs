@@ -2,10 +2,11 @@
 //! two recounts that share no code with it nor with each other.
 
 use crate::ask;
+use crate::instances::last_words;
 use crate::link::Mood;
 use crate::oracle::{Prefix, video};
 use crate::schedule::Moment;
-use crate::stage::{Over, Stage, last_words};
+use crate::stage::{Over, Stage};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tests::Finished;

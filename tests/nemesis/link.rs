@@ -193,3 +193,26 @@ fn decides(of: Service, bytes: &[u8]) -> bool {
         Service::Redis => bytes.starts_with(b"*"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_effect_is_known_by_its_bytes() {
+        assert!(
+            decides(Service::Postgres, b"Q\0\0\0\x0bCOMMIT\0") && !decides(Service::Postgres, b"Q\0\0\0\x0aBEGIN\0")
+        );
+        assert!(
+            decides(Service::Kafka, &[0, 0, 0, 9, 0, 26, 0, 1]) && !decides(Service::Kafka, &[0, 0, 0, 9, 0, 1, 0, 1])
+        );
+        assert!(decides(Service::Redis, b"*1\r\n$4\r\nPING\r\n"));
+    }
+
+    #[test]
+    fn a_blackhole_holds_its_directions_alone() {
+        let held = |way| [Way::Up, Way::Down].map(|passes| Mood::Blackhole(way).holds(passes));
+        assert_eq!([Way::Up, Way::Down, Way::Both].map(held), [[true, false], [false, true], [true, true]]);
+        assert!(!Mood::Slow.holds(Way::Up));
+    }
+}

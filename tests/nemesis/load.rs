@@ -6,6 +6,7 @@ use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use rdkafka::types::RDKafkaErrorCode;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -121,7 +122,12 @@ impl Sender {
             let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&self.topic, place);
             record.partition = Some(view.partition);
             record.payload = view.value.as_deref();
-            self.producer.send(record).map_err(|(error, _)| error).expect("a batch fits into the queue");
+            while let Err((error, back)) = self.producer.send(record) {
+                // One that was added is known to this client after a look.
+                assert_eq!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::UnknownPartition), "the load is refused");
+                let _ = self.producer.client().fetch_metadata(Some(&self.topic), Duration::from_secs(5));
+                record = back;
+            }
         }
         let acknowledged = &self.producer.context().0;
         while acknowledged.lock().expect("a list").len() < views.len() {
@@ -178,6 +184,11 @@ impl Load {
     /// The number of the view that comes next.
     pub(crate) fn number(&self) -> u64 {
         self.number.load(Ordering::Acquire)
+    }
+
+    /// Whether it ended by itself: what the log holds is not known then.
+    pub(crate) fn is_over(&self) -> bool {
+        self.thread.is_finished()
     }
 
     /// Stop; all that was sent is acknowledged.

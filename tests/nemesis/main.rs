@@ -4,14 +4,17 @@
 //! ```text
 //! nemesis run --seed 1 --minutes 3 --rounds 10 --faults kills --campaign FILE
 //! nemesis plan --seed 1 --minutes 3                            prints the schedule, does nothing
+//! nemesis bugs [--only NAME,…]                                 breaks one promise after the other; each must be seen
 //! nemesis report --campaign FILE                               what all rounds of a file say together
 //! ```
 
 mod answers;
 mod ask;
 mod boards;
+mod bugs;
 mod campaign;
 mod checks;
+mod instances;
 mod judge;
 mod link;
 mod load;
@@ -22,6 +25,7 @@ mod recovery;
 mod report;
 mod round;
 mod schedule;
+mod scripts;
 mod stage;
 mod tables;
 mod tail;
@@ -35,6 +39,7 @@ use std::process::{Command, ExitCode};
 use tokio::signal::unix::{SignalKind, signal};
 
 const USAGE: &str = "nemesis run|plan [--seed N] [--minutes M] [--rounds R] [--faults kills|all] [--campaign FILE]
+nemesis bugs [--only NAME,…]    needs a build with --features seeded-bugs
 nemesis report --campaign FILE";
 
 /// The words of the command line.
@@ -45,12 +50,15 @@ struct Words {
     rounds: u64,
     family: Family,
     campaign: Option<PathBuf>,
+    /// Seeded bugs; none: all.
+    only: Vec<String>,
 }
 
 fn words() -> Result<Words, String> {
     let mut given = std::env::args().skip(1);
     let verb = given.next().ok_or("say what to do")?;
-    let mut words = Words { verb, seed: 1, seconds: 180, rounds: 1, family: Family::All, campaign: None };
+    let mut words =
+        Words { verb, seed: 1, seconds: 180, rounds: 1, family: Family::All, campaign: None, only: Vec::new() };
     while let Some(name) = given.next() {
         let value = given.next().ok_or(format!("{name} needs a value"))?;
         let number = || value.parse::<f64>().map_err(|error| format!("{name} {value}: {error}"));
@@ -61,6 +69,7 @@ fn words() -> Result<Words, String> {
             "--faults" => {
                 words.family = Family::named(&value).ok_or(format!("--faults {value}: there are kills, all"))?
             }
+            "--only" => words.only = value.split(',').map(str::to_owned).collect(),
             "--campaign" => words.campaign = Some(PathBuf::from(value)),
             _ => return Err(format!("unknown option {name}")),
         }
@@ -77,8 +86,9 @@ fn main() -> ExitCode {
         }
     };
     match words.verb.as_str() {
-        "run" if Own::given().is_none() => with_services(),
+        "run" | "bugs" if Own::given().is_none() => with_services(),
         "run" => run(&words),
+        "bugs" => bugs::run(&words.only),
         "plan" => {
             let seeds = words.seed..words.seed + words.rounds;
             seeds.for_each(|seed| round::announce(&round::schedule(seed, words.family, words.seconds)));
@@ -143,7 +153,7 @@ fn run(words: &Words) -> ExitCode {
             continue;
         }
         round::announce(&schedule);
-        let round = round::run(&schedule, words.seconds);
+        let round = round::run(&round::Plan::of(&schedule, words.seconds));
         if let Some(file) = &words.campaign {
             campaign::add(file, &round);
         }

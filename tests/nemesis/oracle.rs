@@ -135,3 +135,32 @@ impl Prefix {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_counts_what_is_before_its_offsets_and_a_ticket_says_what_is_not_known_yet() {
+        let oracle = Oracle::default();
+        let (first, second) = (oracle.begin(), oracle.begin());
+        let moment = oracle.moment();
+        oracle.end(
+            first,
+            &[(0, 0, Fate::Counted(7)), (0, 3, Fate::Dead), (1, 0, Fate::Counted(7))],
+            Some(50),
+            Duration::ZERO,
+        );
+        assert!(!oracle.knows(moment));
+        // An open transaction's records come later, between the others.
+        oracle.end(second, &[(0, 1, Fate::Counted(8))], Some(40), Duration::from_secs(1));
+        assert!(oracle.knows(moment));
+        let mut prefix = Prefix::default();
+        prefix.advance(&oracle, &BTreeMap::from([(0, 3)]));
+        assert_eq!((prefix.partitions[&0].counted, prefix.partitions[&0].dead), (2, 0));
+        prefix.advance(&oracle, &BTreeMap::from([(0, 4), (1, 1)]));
+        assert_eq!((prefix.partitions[&0].dead, prefix.views[&7], prefix.views[&8]), (1, 2, 1));
+        assert_eq!((oracle.ends(), oracle.records()), (BTreeMap::from([(0, 4), (1, 1)]), 4));
+        assert_eq!((oracle.behind_since(49), oracle.behind_since(50)), (Some(Duration::ZERO), None));
+    }
+}

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 use tests::dump::postgres_answers;
 use tests::process::{children, is_alive, signal};
 use tests::{services, until, wait::LONG};
@@ -126,11 +125,16 @@ impl Own {
             }
             // Postgres refuses while a process of its earlier life is still there.
             if !is_alive(self.leader(of)) {
-                std::thread::sleep(Duration::from_millis(300));
+                std::thread::sleep(std::time::Duration::from_millis(300));
                 start();
             }
             None
         });
+    }
+
+    /// Where the broker keeps a partition.
+    pub(crate) fn partition(&self, topic: &str, number: i32) -> PathBuf {
+        self.folder.join(format!("kafka/data/{topic}-{number}"))
     }
 
     /// Stop it in its tracks, or let it go on: connections stay, nothing answers.

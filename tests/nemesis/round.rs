@@ -21,6 +21,34 @@ use tests::{Running, Setup, kafka, services, until, wait::LONG};
 /// How often the watcher looks.
 const LOOK_EVERY: Duration = Duration::from_millis(1500);
 
+/// A round to be.
+pub(crate) struct Plan<'a> {
+    pub(crate) schedule: &'a Schedule,
+    /// The length that was asked for.
+    pub(crate) seconds: u64,
+    /// Settings beside those of every round.
+    pub(crate) settings: &'a [(&'a str, &'a str)],
+    /// A bug to switch on.
+    pub(crate) bug: Option<&'a str>,
+    /// What is done after the steps, in place of reading to the end.
+    pub(crate) script: Option<Script>,
+    /// How often the watcher looks.
+    pub(crate) look_every: Duration,
+    /// What is wrong is found out as soon as anything is.
+    pub(crate) to_first_violation: bool,
+}
+
+/// Acts by itself; says whether there is a job at rest to judge then.
+pub(crate) type Script = fn(&mut Stage) -> Result<bool, Over>;
+
+impl<'a> Plan<'a> {
+    /// Of a campaign.
+    pub(crate) fn of(schedule: &'a Schedule, seconds: u64) -> Self {
+        let look_every = LOOK_EVERY;
+        Plan { schedule, seconds, settings: &[], bug: None, script: None, look_every, to_first_violation: false }
+    }
+}
+
 /// Print what is going to happen.
 pub(crate) fn announce(schedule: &Schedule) {
     println!("seed {}, {}: {:?}", schedule.seed, schedule.family.name(), schedule.terms);
@@ -30,12 +58,13 @@ pub(crate) fn announce(schedule: &Schedule) {
 }
 
 /// Do it.
-pub(crate) fn run(schedule: &Schedule, seconds: u64) -> Round {
+pub(crate) fn run(plan: &Plan<'_>) -> Round {
+    let schedule = plan.schedule;
     let clock = SystemClock::default();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     let links = runtime.block_on(links());
-    let mut stage = set(schedule, links, clock);
+    let mut stage = set(plan, links, clock);
     kafka::create_topic(stage.setup.name(), schedule.terms.partitions, &[]);
     stage.load = Some(Load::start(stage.mix, stage.setup.name(), stage.partitions, stage.oracle.clone(), clock));
     stage.start_job(schedule.terms.workers);
@@ -48,18 +77,18 @@ pub(crate) fn run(schedule: &Schedule, seconds: u64) -> Round {
         losses: stage.losses.clone(),
         clock,
     };
-    let watcher = Watcher::start(watched.clone(), LOOK_EVERY);
+    let watcher = Watcher::start(watched.clone(), plan.look_every);
     let (reader, url) = serve(&stage.setup);
     let asker = Asker::start(url, watched);
 
-    let played = play(&mut stage, schedule);
+    let played = play(&mut stage, plan);
     // One look at the least at what stays.
-    std::thread::sleep(LOOK_EVERY * 2);
+    std::thread::sleep(plan.look_every * 2);
     let (answered, most) = (asker.stop(), watcher.stop());
     drop(reader);
     let verdict = match played {
-        Ok(()) => stage.judge(),
-        Err(Over) => {
+        Ok(true) => stage.judge(),
+        Ok(false) | Err(Over) => {
             stage.kill_job();
             Verdict::default()
         }
@@ -71,22 +100,31 @@ pub(crate) fn run(schedule: &Schedule, seconds: u64) -> Round {
     if unanswered > 0 {
         stage.told.events.insert("answers kept back".to_owned(), unanswered);
     }
-    let round = told(schedule, seconds, &stage, verdict, &answered, most, clock.monotonic());
-    if !round.ok {
+    let round = told(plan, &stage, verdict, &answered, most, clock.monotonic());
+    if !round.ok && plan.bug.is_none() {
         // Kept as after a failed test.
         println!("kept: {}", stage.setup.keep().display());
     }
     round
 }
 
-fn play(stage: &mut Stage, schedule: &Schedule) -> Result<(), Over> {
+/// Whether there is a job to judge.
+fn play(stage: &mut Stage, plan: &Plan<'_>) -> Result<bool, Over> {
     stage.calm()?;
-    for (number, step) in schedule.steps.iter().enumerate() {
+    for (number, step) in plan.schedule.steps.iter().enumerate() {
         let at = stage.clock.monotonic().as_secs_f64();
         println!("{at:>8.2}  {:>4}  {step}", number + 1);
         stage.step(step)?;
+        if plan.to_first_violation && !stage.checks.all_held() {
+            return Err(Over);
+        }
     }
-    stage.heal()
+    if let Some(script) = plan.script
+        && !script(stage)?
+    {
+        return Ok(false);
+    }
+    stage.heal().map(|()| true)
 }
 
 async fn links() -> BTreeMap<Service, Link> {
@@ -102,11 +140,12 @@ async fn links() -> BTreeMap<Service, Link> {
     links
 }
 
-fn set(schedule: &Schedule, links: BTreeMap<Service, Link>, clock: SystemClock) -> Stage {
+fn set(plan: &Plan<'_>, links: BTreeMap<Service, Link>, clock: SystemClock) -> Stage {
+    let schedule = plan.schedule;
     let terms = &schedule.terms;
     let through = |url: String, service: Service| url.replace(tests::door::host_of(&url), &links[&service].address());
     let millis = |millis: u64| format!("{millis}ms");
-    let setup = Setup::on_services("nemesis")
+    let mut setup = Setup::on_services("nemesis")
         .with("source.kafka.brokers", links[&Service::Kafka].address())
         .with("sink.postgres.url", through(services::postgres(), Service::Postgres))
         .with("sink.redis.url", through(services::redis(), Service::Redis))
@@ -120,6 +159,10 @@ fn set(schedule: &Schedule, links: BTreeMap<Service, Link>, clock: SystemClock) 
         .with("retention.minute", "forever")
         .with("retention.hour", "forever")
         .with("retention.day", "forever");
+    plan.settings.iter().for_each(|(name, value)| setup.set(name, *value));
+    if let Some(bug) = plan.bug {
+        setup = setup.in_environment("TOPK_SEEDED_BUG", bug);
+    }
     let tail = Tail::of(setup.path("data").join("journal").join(setup.name()).join("commit"));
     // Minutes become final in about a second.
     let mix = Mix { seed: schedule.seed, rate: 400, speed: 60, videos: terms.videos };
@@ -151,20 +194,13 @@ fn serve(setup: &Setup) -> (Running, String) {
     (reader, url)
 }
 
-fn told(
-    schedule: &Schedule,
-    seconds: u64,
-    stage: &Stage,
-    verdict: Verdict,
-    answered: &Answered,
-    most: Most,
-    took: Duration,
-) -> Round {
+fn told(plan: &Plan<'_>, stage: &Stage, verdict: Verdict, answered: &Answered, most: Most, took: Duration) -> Round {
     let Answered { answers, staleness } = answered.clone();
+    let schedule = plan.schedule;
     Round {
         seed: schedule.seed,
         family: schedule.family.name().to_owned(),
-        seconds,
+        seconds: plan.seconds,
         took_seconds: took.as_secs(),
         revision: revision(),
         build: if cfg!(debug_assertions) { "dev" } else { "release" }.to_owned(),

@@ -218,3 +218,27 @@ fn nominal(step: &Step) -> u64 {
     };
     wait + 100 + step.events.iter().map(|event| event.millis).max().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_seed_is_one_schedule() {
+        for family in [Family::Kills, Family::All] {
+            let of = |seed| Schedule::new(seed, family, 120);
+            assert_eq!(of(3), of(3));
+            assert_ne!(of(3).steps, of(4).steps);
+            assert!(of(3).steps.len() > 10, "{}: {} steps in two minutes", family.name(), of(3).steps.len());
+        }
+    }
+
+    #[test]
+    fn long_rounds_have_every_kind_of_fault() {
+        let steps: Vec<Step> = (0..8).flat_map(|seed| Schedule::new(seed, Family::All, 900).steps).collect();
+        let kinds: std::collections::BTreeSet<String> =
+            steps.iter().flat_map(|step| &step.events).map(|event| event.fault.kind()).collect();
+        // Three processes of the job's own, of each service three and a backend, of each link eight, instances, the log.
+        assert_eq!(kinds.len(), 5 + 3 * 3 + 1 + 3 * 8 + 3 + 4, "{kinds:#?}");
+    }
+}

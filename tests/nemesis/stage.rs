@@ -17,10 +17,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use stream::{Clock, SystemClock};
 use tests::process::signal;
-use tests::{Finished, Running, Setup, kafka, until, wait::LONG};
+use tests::{Running, Setup, kafka, until, wait::LONG};
 
 /// Longer, and the job hangs.
-const PATIENCE: Duration = Duration::from_secs(180);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 /// More partitions are not added.
 const PARTITIONS_MAX: i32 = 12;
 
@@ -59,12 +59,6 @@ enum End {
 }
 
 impl Stage {
-    /// Start the job with so many workers.
-    pub(crate) fn start_job(&mut self, workers: i64) {
-        self.setup.set("job.workers", workers);
-        self.job = Some(self.setup.start(&["run"]));
-    }
-
     /// Wait for the step's moment, and do it: all its faults begin, then each ends in its time.
     pub(crate) fn step(&mut self, step: &Step) -> Result<(), Over> {
         self.wait_for(step.moment)?;
@@ -142,60 +136,6 @@ impl Stage {
             }
             std::thread::sleep(Duration::from_millis(4));
         }
-    }
-
-    /// A job that ended because something it needs was away is started again, as a machine's supervisor does.
-    fn tend(&mut self) -> Result<(), Over> {
-        let Some(mut job) = self.job.take() else { return Ok(()) };
-        if job.is_running() {
-            self.job = Some(job);
-            return Ok(());
-        }
-        let finished = job.wait(LONG);
-        self.ended(&finished);
-        let is_known =
-            self.checks.hold("the job never refuses nor is fenced without reason", finished.code == Some(1), || {
-                format!("it ended with {:?}:\n{}", finished.code, last_words(&finished))
-            });
-        if !is_known {
-            return Err(Over);
-        }
-        self.job = Some(self.setup.start(&["run"]));
-        Ok(())
-    }
-
-    /// What is to be said of an instance that is over.
-    fn ended(&mut self, finished: &Finished) {
-        let code = finished.code.map_or("killed".to_owned(), |code| code.to_string());
-        *self.told.exits.entry(code).or_default() += 1;
-        let panicked = finished.stderr.lines().find(|line| line.contains("panicked at"));
-        self.checks.hold("no panic", panicked.is_none(), || panicked.unwrap_or_default().to_owned());
-    }
-
-    /// `kill -9` to parent and child, if there are any.
-    pub(crate) fn kill_job(&mut self) {
-        if let Some(job) = self.job.take() {
-            let finished = job.kill();
-            self.ended(&finished);
-        }
-    }
-
-    /// SIGTERM, and what comes of it.
-    pub(crate) fn drain_job(&mut self) -> Option<i32> {
-        let job = self.job.take()?;
-        job.signal("TERM");
-        let finished = job.wait(PATIENCE);
-        self.ended(&finished);
-        finished.code
-    }
-
-    fn child(&mut self) -> Result<u32, Over> {
-        let mut found = None;
-        self.wait_until("the job's process is there", |stage| {
-            found = stage.job.as_ref().and_then(Running::child);
-            found.is_some()
-        })?;
-        found.ok_or(Over)
     }
 
     fn begin(&mut self, event: &Event) -> Result<End, Over> {
@@ -301,55 +241,6 @@ impl Stage {
         }
     }
 
-    fn second(&mut self, workers: i64) -> Running {
-        self.setup.set("job.workers", workers);
-        self.setup.start(&["run"])
-    }
-
-    /// Of two instances one ends, fenced, and the other goes on.
-    fn one_stays(&mut self, mut second: Running) -> Result<(), Over> {
-        let mut first = self.job.take().ok_or(Over)?;
-        let began = self.clock.monotonic();
-        let (mut stays, goes) = loop {
-            if !first.is_running() {
-                break (second, first);
-            }
-            if !second.is_running() {
-                break (first, second);
-            }
-            if self.clock.monotonic() - began > PATIENCE {
-                self.checks.violated("of two instances one ends", "both still run after 180 s");
-                self.job = Some(second);
-                return Err(Over);
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        };
-        let finished = goes.wait(LONG);
-        self.ended(&finished);
-        self.checks.hold("of two instances one ends, with 4", finished.code == Some(4), || {
-            format!("with {:?}:\n{}", finished.code, last_words(&finished))
-        });
-        self.checks.hold("of two instances one stays", stays.is_running(), || "both ended".to_owned());
-        self.job = Some(stays);
-        Ok(())
-    }
-
-    fn second_beside_frozen(&mut self, event: &Event) -> Result<(), Over> {
-        let child = self.child()?;
-        let first = self.job.take().ok_or(Over)?;
-        signal("STOP", child);
-        self.tail.look();
-        let before = self.tail.newest;
-        self.job = Some(self.second(event.workers));
-        let counted = self.wait_until("the second one counts", |stage| stage.tail.newest_epoch > before + 1);
-        std::thread::sleep(Duration::from_millis(event.millis));
-        signal("CONT", child);
-        counted?;
-        let second = self.job.take().ok_or(Over)?;
-        self.job = Some(first);
-        self.one_stays(second)
-    }
-
     fn transaction(&mut self, commits: bool) -> End {
         let load = self.load.as_ref().expect("the load runs");
         let id = format!("{}-{}", self.setup.name(), self.clock.monotonic().as_millis());
@@ -427,10 +318,4 @@ impl Stage {
         };
         self.pending.push(Pending { victim: victim.to_owned(), awaited, since });
     }
-}
-
-/// The end of what an instance said.
-pub(crate) fn last_words(finished: &Finished) -> String {
-    let lines: Vec<&str> = finished.stderr.lines().rev().take(6).collect();
-    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
 }
