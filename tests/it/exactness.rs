@@ -9,7 +9,6 @@ use tests::setup::text;
 
 mod bucket;
 mod kills;
-mod moments;
 mod rescale;
 mod same_answer;
 mod second_run;

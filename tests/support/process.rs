@@ -99,7 +99,7 @@ impl Running {
 
     /// `kill -9` to the supervised child, which the parent then starts again. `false`: there was none just now.
     pub fn kill_child(&self) -> bool {
-        self.child().is_some_and(|child| send_signal("KILL", child))
+        self.child().is_some_and(|child| signal("KILL", child))
     }
 
     /// `kill -9` to parent and child, as when the machine loses power; waits until both are gone.
@@ -110,7 +110,7 @@ impl Running {
 
     /// SIGTERM or SIGINT, as `TERM` or `INT`.
     pub fn signal(&self, name: &str) {
-        send_signal(name, self.pid());
+        signal(name, self.pid());
     }
 
     /// Whether it still runs.
@@ -145,7 +145,7 @@ impl Running {
         // The parent first: it would start another child.
         let _ = self.process.kill();
         for child in &children {
-            send_signal("KILL", *child);
+            signal("KILL", *child);
         }
         let _ = self.process.wait();
         // A child that was started in between sees its parent's end of the pipe closed.
@@ -162,7 +162,7 @@ impl Drop for Running {
 }
 
 /// A signal by its name, as `KILL`, `STOP` or `CONT`, to a process. `false`: it is gone.
-pub fn send_signal(name: &str, process: u32) -> bool {
+pub fn signal(name: &str, process: u32) -> bool {
     let sent = Command::new("sh").args(["-c", &format!("kill -{name} {process}")]).stderr(Stdio::null()).status();
     sent.is_ok_and(|status| status.success())
 }
@@ -174,11 +174,16 @@ fn state_and_parent(process: &str) -> Option<(String, u32)> {
     Some((words.next()?.to_owned(), words.next()?.parse().ok()?))
 }
 
-fn is_alive(process: u32) -> bool {
+/// Whether a process is there and has not ended.
+pub fn is_alive(process: u32) -> bool {
     state_and_parent(&process.to_string()).is_some_and(|(state, _)| state != "Z" && state != "X")
 }
 
-fn children(parent: u32) -> Vec<u32> {
+/// The processes that this one started and that have not ended.
+///
+/// # Panics
+/// There is no `/proc`.
+pub fn children(parent: u32) -> Vec<u32> {
     let processes =
         fs::read_dir("/proc").expect("/proc is there").filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let ours =

@@ -23,6 +23,7 @@ pub struct Setup {
     environment: BTreeMap<String, String>,
     /// Topics to delete.
     topics: Vec<String>,
+    is_kept: bool,
     runs: AtomicU32,
     /// No clock of this job's was earlier, in epoch milliseconds.
     started: i64,
@@ -77,7 +78,16 @@ impl Setup {
         let (name, runs) = (services::unique(test), AtomicU32::new(0));
         let started = SystemClock::default().now().0;
         let (settings, environment) = (BTreeMap::new(), BTreeMap::new());
-        let setup = Setup { folder, name: name.clone(), settings, environment, topics: Vec::new(), runs, started };
+        let setup = Setup {
+            folder,
+            name: name.clone(),
+            settings,
+            environment,
+            topics: Vec::new(),
+            is_kept: false,
+            runs,
+            started,
+        };
         let state = format!("file:{}", setup.path("data").display());
         setup
             .with("job.name", name)
@@ -270,9 +280,18 @@ impl Setup {
     }
 }
 
+impl Setup {
+    /// Leave everything as it is when this is dropped; the folder.
+    pub fn keep(&mut self) -> PathBuf {
+        self.folder.disable_cleanup(true);
+        self.is_kept = true;
+        self.folder.path().to_owned()
+    }
+}
+
 impl Drop for Setup {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() || self.is_kept {
             return;
         }
         kafka::delete_topics(&self.topics);

@@ -14,8 +14,8 @@ use crate::retention::oldest_kept;
 use std::sync::Arc;
 use std::time::Duration;
 use stream::{
-    Blob, BoardKeys, Claim, Clock, EventTime, FailPoint, Fault, Follower, Generation, KindIndex, Progress, Sequence,
-    Step, Wants, WindowId,
+    Blob, BoardKeys, Bug, Claim, Clock, EventTime, FailPoint, Fault, Follower, Generation, KindIndex, Progress, Sequence,
+    Step, Wants, WindowId, seeded,
 };
 
 /// Everything current is written again this often, in case the store lost it.
@@ -328,6 +328,9 @@ impl Follower for BoardFollower {
         self.look_for_loss(ours)?;
         FailPoint::PublishBegun.reach()?;
         let mut boards = self.boards(step);
+        if seeded(Bug::PointerFirst) {
+            self.store.advance(&self.pointers(step))?;
+        }
         while !boards.is_empty() {
             let rest = boards.split_off(boards.len().min(BOARDS_AT_ONCE));
             self.put(boards, ours)?;

@@ -28,6 +28,8 @@ pub(super) struct CountWriter<'a> {
     pub(super) oldest_kept: &'a [Option<EventTime>],
     /// So many rows of a kind go by COPY.
     pub(super) copy_from: usize,
+    /// Seeded bugs alone: to what is there.
+    pub(super) adds: bool,
 }
 
 /// Upsert rows, which are in the order of their key.
@@ -37,7 +39,7 @@ pub(super) async fn write(
     how: &CountWriter<'_>,
     written: &mut Written,
 ) -> Result<(), Failure> {
-    let CountWriter { settings, oldest_kept, copy_from } = *how;
+    let CountWriter { settings, oldest_kept, copy_from, adds } = *how;
     for (kind, rows) in counts.iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
         let index = kind as KindIndex;
         let span = settings.windows.kind(index).span;
@@ -60,7 +62,7 @@ pub(super) async fn write(
             }
         } else {
             for rows in rows.chunks(ROWS_AT_ONCE) {
-                upsert(work, index, rows, all_time).await?;
+                upsert(work, index, rows, all_time, adds).await?;
             }
         }
         FailPoint::FlushMidBatch.reach()?;
@@ -68,14 +70,23 @@ pub(super) async fn write(
     Ok(())
 }
 
-async fn upsert(work: &mut Work<'_>, kind: KindIndex, rows: &[CountRow<'_>], all_time: bool) -> Result<(), Failure> {
+async fn upsert(
+    work: &mut Work<'_>,
+    kind: KindIndex,
+    rows: &[CountRow<'_>],
+    all_time: bool,
+    adds: bool,
+) -> Result<(), Failure> {
+    let sql = if all_time { UPSERT_ALL_TIME } else { UPSERT };
+    let added = adds.then(|| sql.replacen("= EXCLUDED.{events}", "= stored.{events} + EXCLUDED.{events}", 1));
+    let sql = added.as_deref().unwrap_or(sql);
     let keys: Vec<&str> = rows.iter().map(|row| row.key).collect();
     let counts: Vec<i64> = rows.iter().map(|row| row.count).collect();
     if all_time {
-        work.execute(UPSERT_ALL_TIME, Some(kind), &[&keys, &counts]).await?;
+        work.execute(sql, Some(kind), &[&keys, &counts]).await?;
     } else {
         let starts: Vec<Timestamptz> = rows.iter().map(|row| Timestamptz(row.start)).collect();
-        work.execute(UPSERT, Some(kind), &[&starts, &keys, &counts]).await?;
+        work.execute(sql, Some(kind), &[&starts, &keys, &counts]).await?;
     }
     Ok(())
 }

@@ -6,14 +6,15 @@ use super::statements::*;
 use super::time::Timestamptz;
 use super::work::{Session, Work};
 use super::write::Writer;
+use crate::retention::oldest_kept;
 use crate::sql::{
     self, Flush, Layout, Migration, StoredOwner, StoredProgress, TablesSettings, Written, admit, forget, looked, sweeps,
 };
 use std::sync::Arc;
 use std::time::Duration;
 use stream::{
-    Claim, Clock, Commit, EventTime, FailPoint, Fault, Follower, Forget, Generation, KindIndex, Progress, RecordHash,
-    RowChunks, Sequence, Span, Step, Wants,
+    Bug, Claim, Clock, Commit, EventTime, FailPoint, Fault, Follower, Forget, Generation, KindIndex, Progress, RecordHash,
+    RowChunks, Sequence, Span, Step, Wants, seeded,
 };
 use tokio::runtime::Runtime;
 use tokio_postgres::IsolationLevel;
@@ -227,13 +228,15 @@ impl PostgresTables {
         let (commit, place) = (&*step.commit, self.server.place());
         let ours = self.claimed.unwrap_or(commit.generation).max(commit.generation);
         let stored = self.admitted(work, commit, ours).await?;
-        if is_tried && stored.is_some_and(|stored| stored.epoch == commit.sequence && stored.generation == ours) {
+        let is_asked = is_tried && !seeded(Bug::UnknownCommitAdded);
+        if is_asked && stored.is_some_and(|stored| stored.epoch == commit.sequence && stored.generation == ours) {
             tracing::info!(place, epoch = commit.sequence.0, "a flush of unknown outcome was committed");
             return Ok(Flushed::default());
         }
         FailPoint::FlushAdmitted.reach()?;
         let mut flushed = Flushed::default();
-        self.write_counts(work, flush, lost, &mut flushed.written).await?;
+        let adds = seeded(Bug::AdditiveUpsert) || is_tried && seeded(Bug::UnknownCommitAdded);
+        self.write_counts(work, flush, lost, adds, &mut flushed.written).await?;
         let writer = Writer { settings: &self.settings, flush, commit };
         writer.statuses(work).await?;
         writer.rankings(work).await?;
@@ -279,11 +282,12 @@ impl PostgresTables {
         work: &mut Work<'_>,
         flush: &Flush<'_>,
         lost: Option<RowChunks>,
+        adds: bool,
         written: &mut Written,
     ) -> Result<(), Failure> {
         let Flush { oldest_kept, .. } = flush;
         written.expired = vec![0; oldest_kept.len()];
-        let how = CountWriter { settings: &self.settings, oldest_kept, copy_from: self.copy_from };
+        let how = CountWriter { settings: &self.settings, oldest_kept, copy_from: self.copy_from, adds };
         counts::write(work, &flush.counts, &how, written).await?;
         let Some(lost) = lost else { return Ok(()) };
         // The journal is read between statements.
@@ -399,7 +403,13 @@ impl Follower for PostgresTables {
 
     fn write(&mut self, step: &Step) -> Result<(), Fault> {
         let began = self.clock.monotonic();
-        let flush = Flush::plan(step, &self.settings, false)?;
+        let mut flush = Flush::plan(step, &self.settings, false)?;
+        if seeded(Bug::RetentionByClock) {
+            let TablesSettings { windows, retention, .. } = &self.settings;
+            let now = Some(EventTime::from_millis(self.clock.now().0));
+            let kept = (0..).zip(retention).map(|(kind, retention)| oldest_kept(windows, kind, *retention, now));
+            flush.oldest_kept = kept.collect();
+        }
         let lost = step.lost.as_ref().map(|lost| lost.rows.open()).transpose()?;
         let this = (step.commit.sequence, step.commit.hash);
         // Where an earlier try got no answer to its COMMIT, the progress row tells what became of it.

@@ -23,7 +23,7 @@ use reader::{KafkaReader, Lane};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use stream::{EventTime, Fault, PartitionInfo, PartitionPosition, Source, SourceIdentity, SourceReader};
+use stream::{Bug, EventTime, Fault, PartitionInfo, PartitionPosition, Source, SourceIdentity, SourceReader, seeded};
 
 /// Added partitions are found within this and the time of a question, which the contract wants below 10 s.
 const LOOK_EVERY: Duration = Duration::from_secs(4);
@@ -121,7 +121,10 @@ impl Source for KafkaSource {
             kind: "kafka".to_owned(),
             cluster,
             topic: topic.clone(),
-            topic_id: topic_id::describe(self.prober.client(), topic).unwrap_or_default(),
+            topic_id: match seeded(Bug::NoTopicId) {
+                false => topic_id::describe(self.prober.client(), topic).unwrap_or_default(),
+                true => String::new(),
+            },
         })
     }
 
@@ -130,6 +133,9 @@ impl Source for KafkaSource {
     }
 
     fn replaced(&self, positions: &[PartitionPosition]) -> Result<Vec<Arc<str>>, Fault> {
+        if seeded(Bug::NoFingerprint) {
+            return Ok(Vec::new());
+        }
         refill::replaced(&self.settings, positions)
     }
 
@@ -140,6 +146,10 @@ impl Source for KafkaSource {
             Some(infos.iter().find(|info| info.name == *name).map_or(0, |info| info.end))
         };
         let positions = offsets::checked(&self.prober, &self.settings.topic, assigned)?;
+        let positions = match seeded(Bug::OffsetsOfGroup) {
+            false => positions,
+            true => offsets::of_group(&self.settings, positions)?,
+        };
         let lanes = positions.into_iter().zip(assigned);
         let lane = |((number, offset, end), position): (_, &PartitionPosition)| {
             Lane::new(number, offset, end, stop(&position.name))

@@ -1,7 +1,7 @@
 //! Offsets as numbers: what a partition holds, where a start is, and whether a journaled offset is still there.
 
-use super::KafkaStart;
-use super::client::{DEADLINE, Watch, fault};
+use super::client::{self, DEADLINE, Watch, fault};
+use super::{KafkaSettings, KafkaStart};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::HashMap;
@@ -76,6 +76,29 @@ pub(super) fn checked(
         }
     };
     assigned.iter().map(check).collect()
+}
+
+/// A seeded bug: number, offset and end of each partition, with the consumer group's offsets where it has some.
+pub(super) fn of_group(
+    settings: &KafkaSettings,
+    positions: Vec<(i32, i64, i64)>,
+) -> Result<Vec<(i32, i64, i64)>, Fault> {
+    let what = || format!("cannot ask for the offsets of group \"{}\"", settings.group);
+    let mut config = client::config(&settings.brokers, &settings.properties)?;
+    config.set("group.id", &settings.group);
+    let consumer: BaseConsumer<Watch> = client::create(&config)?;
+    let mut asked = TopicPartitionList::new();
+    for (number, ..) in &positions {
+        asked.add_partition(&settings.topic, *number);
+    }
+    let told = consumer.committed_offsets(asked, DEADLINE).map_err(|error| fault(what(), &error))?;
+    let told = told.elements_for_topic(&settings.topic).into_iter();
+    let told: HashMap<i32, Offset> = told.map(|element| (element.partition(), element.offset())).collect();
+    let of_group = |(number, offset, end)| match told.get(&number) {
+        Some(Offset::Offset(committed)) => (number, *committed, end),
+        _ => (number, offset, end),
+    };
+    Ok(positions.into_iter().map(of_group).collect())
 }
 
 /// A partition's number, which is its name.

@@ -13,7 +13,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
-use stream::{Fault, PartitionPosition, RawRecord, ReadState, RecordSink, SourceReader};
+use stream::{Bug, Fault, PartitionPosition, RawRecord, ReadState, RecordSink, SourceReader, seeded};
 
 pub(super) struct KafkaReader {
     settings: KafkaSettings,
@@ -182,11 +182,20 @@ fn consumer(settings: &KafkaSettings) -> Result<BaseConsumer<Watch>, Fault> {
         .set("group.id", &settings.group)
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
-        .set("auto.offset.reset", "error")
+        .set("auto.offset.reset", if_gone())
         .set("isolation.level", "read_committed")
         .set("enable.partition.eof", "true")
         .set("check.crcs", "true");
     client::create(&config)
+}
+
+/// What the client does about an offset that is gone: it says so. Anything else would skip records, or count them twice.
+fn if_gone() -> &'static str {
+    match (seeded(Bug::ResetLatest), seeded(Bug::ResetEarliest)) {
+        (true, _) => "latest",
+        (_, true) => "earliest",
+        (false, false) => "error",
+    }
 }
 
 impl Lane {
@@ -290,7 +299,13 @@ impl SourceReader for KafkaReader {
     fn add(&mut self, added: &[PartitionPosition]) -> Result<(), Fault> {
         let lane = |position: &PartitionPosition| {
             let number = offsets::number(&self.settings.topic, position)?;
-            Ok(Lane::new(number, position.offset, position.offset, None))
+            let mut from = position.offset;
+            if seeded(Bug::AddedAtLatest)
+                && let Some(link) = &self.link
+            {
+                from = offsets::bounds(&link.consumer, &self.settings.topic, number)?.1;
+            }
+            Ok(Lane::new(number, from, from, None))
         };
         let lanes = added.iter().map(lane).collect::<Result<_, Fault>>()?;
         self.assign(lanes)

@@ -2,10 +2,9 @@
 //! journal on disk that was never disturbed. Compaction is among what is disturbed.
 
 use super::kills::in_small_epochs;
-use super::moments::Moments;
 use super::{Answer, assert_recounted, write_views};
 use tests::bad_answers::{Answer as Given, Kind, by_seed};
-use tests::{Bucket, Setup, until, wait::LONG};
+use tests::{Bucket, Moments, Setup, until, wait::LONG};
 
 #[test]
 fn killed_over_a_bucket_that_answers_badly() {

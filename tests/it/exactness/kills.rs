@@ -1,10 +1,9 @@
 //! `kill -9` at random moments, with restarts on another number of workers: the final state is that of a run that was never
 //! killed. Moments follow the journal's growth, so that kills fall into the work and not behind it on a fast machine.
 
-use super::moments::Moments;
 use super::{Answer, assert_recounted, words, write_views};
 use std::time::Duration;
-use tests::{Running, Setup, until, wait::LONG};
+use tests::{Moments, Running, Setup, until, wait::LONG};
 
 /// The greatest sequence in the journal; 0 while there is none.
 pub(super) fn committed(setup: &Setup) -> u64 {

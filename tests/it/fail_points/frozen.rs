@@ -6,7 +6,7 @@ use crate::exactness::Answer;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use stream::FailPoint;
-use tests::process::send_signal;
+use tests::process::signal;
 use tests::{FailPoints, Running, Setup, Tables, dump, until, wait::LONG};
 
 /// One of each kind of write; all of them in a long run.
@@ -93,7 +93,7 @@ fn freeze(job: &mut Setup, plan: &str, step: FailPoint, hit: u64) -> (FailPoints
 }
 
 fn wake(older: Running, frozen: u32, what: &str) {
-    assert!(send_signal("CONT", frozen), "{what}: {frozen} is gone");
+    assert!(signal("CONT", frozen), "{what}: {frozen} is gone");
     let ended = older.wait(LONG);
     assert_eq!(ended.code, Some(4), "{what}: it did not notice\n{}", ended.stderr);
     assert!(ended.stderr.contains("error: "), "{what}\n{}", ended.stderr);
@@ -149,7 +149,7 @@ fn who_wakes_before_the_newer_one_has_written_anything_writes_nothing_either() {
         let before = Seen::of(&job);
         wake(older, frozen, &what);
         before.assert_unchanged(&Seen::of(&job), &what);
-        assert!(send_signal("CONT", taking_over), "{what}: the newer one is gone");
+        assert!(signal("CONT", taking_over), "{what}: the newer one is gone");
         newer.signal("TERM");
         newer.wait(LONG).expect_code(0);
         job.run_until_end();

@@ -1,0 +1,321 @@
+//! Where a round plays: the job under its links and services, and what is done to them, step by step.
+
+use crate::ask;
+use crate::campaign::Told;
+use crate::checks::Checks;
+use crate::link::{Link, Mood};
+use crate::load::{Load, Mix, Sender, newest};
+use crate::oracle::{Fate, Oracle};
+use crate::own::{Own, Service};
+use crate::recovery::{Awaited, Pending};
+use crate::schedule::{Event, Fault, Moment, Step};
+use crate::tail::Tail;
+use rdkafka::producer::Producer;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use stream::{Clock, SystemClock};
+use tests::process::signal;
+use tests::{Running, Setup, kafka, until, wait::LONG};
+
+/// Longer, and the job hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+/// More partitions are not added.
+const PARTITIONS_MAX: i32 = 12;
+
+/// The round cannot go on; what is wrong is among the violations.
+#[derive(Debug)]
+pub(crate) struct Over;
+
+/// The job and all around it.
+pub(crate) struct Stage {
+    pub(crate) setup: Setup,
+    pub(crate) own: Own,
+    pub(crate) links: BTreeMap<Service, Link>,
+    pub(crate) load: Option<Load>,
+    pub(crate) mix: Mix,
+    pub(crate) oracle: Arc<Oracle>,
+    pub(crate) checks: Arc<Checks>,
+    pub(crate) told: Told,
+    /// How often Redis was made to lose everything.
+    pub(crate) losses: Arc<AtomicU64>,
+    pub(crate) clock: SystemClock,
+    pub(crate) job: Option<Running>,
+    pub(crate) tail: Tail,
+    pub(crate) pending: Vec<Pending>,
+    pub(crate) partitions: i32,
+}
+
+/// What ends a fault.
+enum End {
+    Nothing,
+    StartJob,
+    Up(Service),
+    Thaw(Vec<u32>),
+    ThawService(Service),
+    Clear(Service),
+    Transaction { sender: Box<Sender>, records: Vec<(i32, i64, Fate)>, newest: Option<i64>, commits: bool },
+}
+
+impl Stage {
+    /// Wait for the step's moment, and do it: all its faults begin, then each ends in its time.
+    pub(crate) fn step(&mut self, step: &Step) -> Result<(), Over> {
+        self.wait_for(step.moment)?;
+        let mut ends = Vec::new();
+        for event in &step.events {
+            *self.told.events.entry(event.fault.kind()).or_default() += 1;
+            let began = self.clock.monotonic();
+            let end = self.begin(event)?;
+            ends.push((began + Duration::from_millis(event.millis), began, *event, end));
+        }
+        ends.sort_by_key(|(at, ..)| *at);
+        for (at, began, event, end) in ends {
+            std::thread::sleep(at.saturating_sub(self.clock.monotonic()));
+            self.end(&event, end);
+            // Of several at once only what comes after the last is measured.
+            let since = if step.events.len() == 1 { began } else { self.clock.monotonic() };
+            self.recovers(event.fault, since);
+        }
+        Ok(())
+    }
+
+    fn wait_for(&mut self, moment: Moment) -> Result<(), Over> {
+        match moment {
+            Moment::Blind { millis } => {
+                // How long a recovery takes that is hit again says nothing.
+                self.pending.clear();
+                std::thread::sleep(Duration::from_millis(millis));
+                self.tend()
+            }
+            Moment::Commits { commits, millis } => {
+                self.wait_until_recovered()?;
+                let target = self.tail.epochs + commits;
+                self.wait_until("commits go on", |stage| stage.tail.epochs >= target)?;
+                std::thread::sleep(Duration::from_millis(millis));
+                self.tend()
+            }
+        }
+    }
+
+    /// Wait until all that was hit works again, and note how long that took.
+    pub(crate) fn wait_until_recovered(&mut self) -> Result<(), Over> {
+        self.wait_until("it works again", |stage| {
+            let now = stage.clock.monotonic();
+            let pending = std::mem::take(&mut stage.pending);
+            for pending in pending {
+                if pending.is_over(&stage.setup, &stage.tail) {
+                    let millis = u64::try_from((now - pending.since).as_millis()).expect("minutes");
+                    stage.told.recoveries.entry(pending.victim.clone()).or_default().push(millis);
+                } else {
+                    stage.pending.push(pending);
+                }
+            }
+            stage.pending.is_empty()
+        })
+    }
+
+    /// Wait for something that the job does, and see to it that there is a job.
+    pub(crate) fn wait_until(&mut self, what: &str, mut is_so: impl FnMut(&mut Self) -> bool) -> Result<(), Over> {
+        let began = self.clock.monotonic();
+        loop {
+            self.tail.look();
+            if is_so(self) {
+                self.checks.hold("liveness: it goes on within 180 s of the last fault", true, String::new);
+                return Ok(());
+            }
+            self.tend()?;
+            if self.clock.monotonic() - began > PATIENCE {
+                let pending = std::mem::take(&mut self.pending);
+                let told = self.job.as_ref().map(Running::stderr).unwrap_or_default();
+                let last: Vec<_> = told.lines().rev().take(8).collect();
+                let found =
+                    format!("waited in vain until {what}; {pending:?}; the job's last words, backwards: {last:#?}");
+                self.checks.hold("liveness: it goes on within 180 s of the last fault", false, || found);
+                return Err(Over);
+            }
+            std::thread::sleep(Duration::from_millis(4));
+        }
+    }
+
+    fn begin(&mut self, event: &Event) -> Result<End, Over> {
+        Ok(match event.fault {
+            Fault::KillJob => {
+                let child = self.child()?;
+                signal("KILL", child);
+                until("a killed job is gone", LONG, || (!tests::process::is_alive(child)).then_some(()));
+                self.tail.look();
+                End::Nothing
+            }
+            Fault::KillBoth => {
+                self.kill_job();
+                self.tail.look();
+                End::StartJob
+            }
+            Fault::RestartJob => {
+                let code = self.drain_job();
+                let is_known = [Some(0), Some(1), Some(143)].contains(&code);
+                self.checks.hold("SIGTERM ends it", is_known, || format!("with {code:?}"));
+                End::StartJob
+            }
+            Fault::KillService(service) => {
+                self.loses(service);
+                self.own.kill(service);
+                End::Up(service)
+            }
+            Fault::RestartService(service) => {
+                self.loses(service);
+                self.own.down(service);
+                End::Up(service)
+            }
+            Fault::KillBackend => {
+                let serving = "SELECT pid FROM pg_stat_activity WHERE application_name = 'topk' ORDER BY backend_start";
+                let pid =
+                    ask::postgres(serving).ok().and_then(|said| said.first()?.first()?.first()?.clone()?.parse().ok());
+                // None: it is not connected just now.
+                let _ = pid.is_some_and(|pid| signal("KILL", pid));
+                End::Nothing
+            }
+            Fault::FreezeJob => {
+                let child = self.child()?;
+                signal("STOP", child);
+                End::Thaw(vec![child])
+            }
+            Fault::FreezeBoth => {
+                let both = vec![self.job.as_ref().ok_or(Over)?.pid(), self.child()?];
+                for process in &both {
+                    signal("STOP", *process);
+                }
+                End::Thaw(both)
+            }
+            Fault::FreezeService(service) => {
+                self.own.freeze(service, true);
+                End::ThawService(service)
+            }
+            Fault::Link(service, mood) => {
+                self.links[&service].set(mood);
+                End::Clear(service)
+            }
+            Fault::Reset(service) => {
+                self.links[&service].reset();
+                End::Nothing
+            }
+            Fault::Second => {
+                let second = self.second(event.workers);
+                self.one_stays(second)?;
+                End::Nothing
+            }
+            Fault::SecondBesideFrozen => {
+                self.second_beside_frozen(event)?;
+                End::Nothing
+            }
+            Fault::TwoAtOnce => {
+                self.kill_job();
+                self.start_job(event.workers);
+                let second = self.second(event.workers);
+                self.one_stays(second)?;
+                End::Nothing
+            }
+            Fault::AddPartition => {
+                if self.partitions < PARTITIONS_MAX {
+                    self.partitions += 1;
+                    let in_all = usize::try_from(self.partitions).expect("few");
+                    kafka::add_partitions(self.setup.name(), in_all);
+                    self.load.as_ref().expect("the load runs").spread(self.partitions);
+                }
+                End::Nothing
+            }
+            Fault::OpenTransaction { commits } => self.transaction(commits),
+            Fault::AbortedTransaction => {
+                let open = self.transaction(false);
+                self.end(event, open);
+                End::Nothing
+            }
+        })
+    }
+
+    /// Redis has nothing on disk.
+    fn loses(&self, service: Service) {
+        if service == Service::Redis {
+            self.losses.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn transaction(&mut self, commits: bool) -> End {
+        let load = self.load.as_ref().expect("the load runs");
+        let id = format!("{}-{}", self.setup.name(), self.clock.monotonic().as_millis());
+        let sender = Sender::new(self.setup.name(), Some(&id));
+        let from = load.number();
+        let views: Vec<_> = (from..from + 50).map(|number| self.mix.view(number, self.partitions)).collect();
+        until("the broker takes a transaction", LONG, || {
+            sender.producer().init_transactions(Duration::from_secs(60)).ok()
+        });
+        sender.producer().begin_transaction().expect("a transaction begins");
+        let records = sender.send(&views);
+        End::Transaction { sender: Box::new(sender), records, newest: newest(&views), commits }
+    }
+
+    fn end(&mut self, event: &Event, end: End) {
+        match end {
+            End::Nothing => {}
+            End::StartJob => self.start_job(event.workers),
+            End::Up(service) => {
+                self.own.up(service);
+                self.loses(service);
+            }
+            End::Thaw(processes) => {
+                for process in processes.into_iter().rev() {
+                    signal("CONT", process);
+                }
+            }
+            End::ThawService(service) => self.own.freeze(service, false),
+            End::Clear(service) => self.links[&service].set(Mood::Clear),
+            End::Transaction { sender, records, newest, commits } => {
+                let wait = Duration::from_secs(60);
+                if commits {
+                    let ticket = self.oracle.begin();
+                    until("the broker commits", LONG, || sender.producer().commit_transaction(wait).ok());
+                    self.oracle.end(ticket, &records, newest, self.clock.monotonic());
+                } else {
+                    until("the broker aborts", LONG, || sender.producer().abort_transaction(wait).ok());
+                }
+            }
+        }
+    }
+
+    /// From now on it is awaited that what was hit works again.
+    fn recovers(&mut self, fault: Fault, began: Duration) {
+        self.tail.look();
+        let (counting, now) = (Awaited::Counting { after: self.tail.newest }, self.clock.monotonic());
+        let (victim, awaited, since) = match fault {
+            Fault::KillJob => ("job", counting, began),
+            Fault::KillBoth => ("job, parent too", counting, began),
+            Fault::RestartJob => ("job, drained", counting, began),
+            Fault::FreezeJob | Fault::FreezeBoth => ("job, thawed", counting, now),
+            Fault::Second | Fault::SecondBesideFrozen | Fault::TwoAtOnce => ("instances", counting, now),
+            Fault::KillService(Service::Kafka) | Fault::RestartService(Service::Kafka) => ("broker", counting, now),
+            Fault::FreezeService(Service::Kafka) => ("broker, thawed", counting, now),
+            Fault::Link(Service::Kafka, _) | Fault::Reset(Service::Kafka) => ("link to broker", counting, now),
+            Fault::OpenTransaction { .. } | Fault::AbortedTransaction | Fault::AddPartition => ("log", counting, now),
+            Fault::KillService(Service::Postgres) | Fault::RestartService(Service::Postgres) | Fault::KillBackend => {
+                ("Postgres", Awaited::Tables { epoch: self.tail.newest_epoch }, now)
+            }
+            Fault::FreezeService(Service::Postgres) => {
+                ("Postgres, thawed", Awaited::Tables { epoch: self.tail.newest_epoch }, now)
+            }
+            Fault::Link(Service::Postgres, _) | Fault::Reset(Service::Postgres) => {
+                ("link to Postgres", Awaited::Tables { epoch: self.tail.newest_epoch }, now)
+            }
+            Fault::KillService(Service::Redis) | Fault::RestartService(Service::Redis) => {
+                ("Redis", Awaited::Boards { epoch: self.tail.newest_epoch }, now)
+            }
+            Fault::FreezeService(Service::Redis) => {
+                ("Redis, thawed", Awaited::Boards { epoch: self.tail.newest_epoch }, now)
+            }
+            Fault::Link(Service::Redis, _) | Fault::Reset(Service::Redis) => {
+                ("link to Redis", Awaited::Boards { epoch: self.tail.newest_epoch }, now)
+            }
+        };
+        self.pending.push(Pending { victim: victim.to_owned(), awaited, since });
+    }
+}
