@@ -136,7 +136,7 @@ pub struct RunArguments {
 
 /// `topk recover`.
 #[derive(Args, Clone, Debug)]
-#[group(id = "from", required = true, multiple = false, args = ["from_postgres", "from_sqlite"])]
+#[group(required = true, multiple = false)]
 pub struct RecoverArguments {
     /// From the tables in Postgres
     #[arg(long)]

@@ -1,5 +1,6 @@
 //! The journal as a whole, over stores that fail, against a model that never compacts.
 
+mod accepted;
 mod answers;
 mod bound;
 mod checking;

@@ -3,7 +3,7 @@
 use super::{FAR_BEHIND, Plan};
 use crate::follower_thread::{Reached, Taken};
 use crate::journal::{EpochContent, Genesis, Journal, LoadFrom, Rebuilt, Recovered, Standing, Started, Writer};
-use crate::start::{self, Rows};
+use crate::start::{self, Accepted, Rows};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use stream::{
@@ -132,20 +132,6 @@ impl Plan {
         Ok((start::check_empty_journal(&found)?, marks))
     }
 
-    /// What becomes of the rows of tables that are as of this.
-    fn accepted_rows(&self, started: &Started, name: &str, progress: Option<&Progress>) -> Result<Rows, Fault> {
-        let (mut standing, mut acknowledged) = (Standing::InChain, false);
-        if let Some(Progress { sequence, hash, .. }) = progress {
-            let hash = hash.unwrap_or_default();
-            standing = started.standing(*sequence, hash)?;
-            let ack = if standing == Standing::Gone { started.ack(name)? } else { None };
-            acknowledged = ack.is_some_and(|ack| (ack.sequence, ack.hash) == (*sequence, hash));
-        }
-        let reached = progress.map_or(Sequence(0), |progress| progress.sequence);
-        let gap = started.gap(reached)?.map(|(gap, _)| gap);
-        start::check_tables(name, progress, standing, acknowledged, gap, &self.accepted)
-    }
-
     /// Raise our generation in every follower; one that is away is claimed later by its own thread.
     pub(super) fn claim(&mut self, started: &Started) -> Result<Claimed, Fault> {
         let claim = Claim { job: self.job.clone(), generation: started.generation };
@@ -183,7 +169,7 @@ impl Plan {
             let mut reached = progress.as_ref().map_or(Sequence(0), |progress| progress.sequence);
             let mut rows = Rows::Stay;
             if wants.counts {
-                rows = self.accepted_rows(started, follower.name(), progress.as_ref())?;
+                rows = rows_of(started, follower.name(), progress.as_ref(), &self.accepted)?;
                 if let Some(rebuilt) = let_go(&mut **follower, rows, started, self.clock.now())? {
                     built_up.push(rebuilt);
                 }
@@ -204,6 +190,20 @@ impl Plan {
         }
         Ok((taken, from, built_up))
     }
+}
+
+/// What becomes of the rows of tables that are as of this.
+fn rows_of(started: &Started, name: &str, progress: Option<&Progress>, accepted: &Accepted) -> Result<Rows, Fault> {
+    let (mut standing, mut acknowledged) = (Standing::InChain, false);
+    if let Some(Progress { sequence, hash, .. }) = progress {
+        let hash = hash.unwrap_or_default();
+        standing = started.standing(*sequence, hash)?;
+        let ack = if standing == Standing::Gone { started.ack(name)? } else { None };
+        acknowledged = ack.is_some_and(|ack| (ack.sequence, ack.hash) == (*sequence, hash));
+    }
+    let reached = progress.map_or(Sequence(0), |progress| progress.sequence);
+    let gap = started.gap(reached)?.map(|(gap, _)| gap);
+    start::check_tables(name, progress, standing, acknowledged, gap, accepted)
 }
 
 /// Let rows go where that was accepted; what the tables will lack for it.

@@ -10,14 +10,14 @@ mod memory;
 mod script;
 
 use super::*;
-use crate::journal::Hold;
+use crate::journal::{Hold, LoadFrom};
 use double::{Double, Shown, best};
 use gate::Gate;
 use operators::{CountInWindows, IntakeSettings, RankUnion, RecordIntake, WindowStore};
 use script::{Expected, Plays, START, Script, recount};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use stream::{Commit, EventTime, Progress, SourceIdentity, SystemClock, TimeRules, Wants, WindowKind, Windows, Zone};
+use stream::{Commit, EventTime, Progress, SystemClock, TimeRules, Wants, WindowKind, Windows, Zone};
 
 const K: usize = 5;
 /// Milliseconds.
