@@ -61,6 +61,7 @@ impl Assembly {
     pub fn plan(&self, until_end: bool, accepted: Accepted, on_reading: Box<dyn FnOnce(Stop)>) -> Result<Plan, Fault> {
         let settings = &self.settings;
         let store = self.store()?;
+        settings.state.sweep(&[JOURNAL, &settings.name], self.clock.now());
         let journal = self.journal_settings();
         let intake = IntakeSettings {
             rules: settings.rules,

@@ -53,9 +53,32 @@ impl Endpoints {
                 "point job.state (topk demo: --data) at a directory that this user can write to",
             )
         };
-        let part = path.with_extension("json.part");
+        // Of two that start at the same moment neither takes the other's half-written file away.
+        let part = path.with_extension(format!("json.{}.part", self.pid));
         std::fs::create_dir_all(state).map_err(fault)?;
         std::fs::write(&part, serde_json::json!(self).to_string()).map_err(fault)?;
         std::fs::rename(&part, &path).map_err(fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_that_write_at_the_same_moment_do_not_disturb_each_other() {
+        let state = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for pid in 0..4 {
+                let state = state.path();
+                scope.spawn(move || {
+                    for _ in 0..200 {
+                        Endpoints { pid, ..Endpoints::default() }.write(state).unwrap();
+                    }
+                });
+            }
+        });
+        assert!(Endpoints::read(state.path()).unwrap().is_some());
+        assert_eq!(std::fs::read_dir(state.path()).unwrap().count(), 1, "nothing is left beside it");
     }
 }

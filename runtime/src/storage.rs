@@ -2,6 +2,7 @@
 //! a few lines in [`bucket`].
 
 mod bucket;
+mod leftovers;
 
 use crate::journal::Patience;
 use object_store::ObjectStore;
@@ -10,7 +11,7 @@ use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use stream::Fault;
+use stream::{Fault, WallTime};
 
 /// A place for a journal's objects.
 pub type Storage = Arc<dyn ObjectStore>;
@@ -123,6 +124,14 @@ impl Place {
         }
     }
 
+    /// Remove what writes that were cut short left there. For whoever is about to run the job.
+    pub fn sweep(&self, folders: &[&str], now: WallTime) {
+        // A bucket keeps nothing of a put that was not completed.
+        if let Place::Directory(path) = self {
+            leftovers::remove(&folders.iter().fold(path.clone(), |path, folder| path.join(folder)), now);
+        }
+    }
+
     /// How patient to be with it. A bucket is out of our hands: once the job runs, it is waited for much longer.
     pub fn patience(&self) -> Patience {
         match self {
@@ -169,7 +178,8 @@ fn local(path: &Path) -> Result<Storage, Fault> {
     };
     std::fs::create_dir_all(path).map_err(|error| fault(&error))?;
     let store = LocalFileSystem::new_with_prefix(path).map_err(|error| fault(&error))?;
-    Ok(Arc::new(store.with_fsync(true)))
+    // A base's folder goes with its last part.
+    Ok(Arc::new(store.with_fsync(true).with_automatic_cleanup(true)))
 }
 
 #[cfg(test)]
@@ -199,6 +209,24 @@ mod tests {
         {
             assert!(Place::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_folder_goes_with_the_last_object_in_it() {
+        use object_store::ObjectStoreExt;
+        let folder = tempfile::tempdir().unwrap();
+        let store = Place::Directory(folder.path().join("data")).open(&["journal", "songs"]).unwrap();
+        let base = folder.path().join("data/journal/songs/base/7-1-00ff");
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            for part in ["base/7-1-00ff/0000", "base/7-1-00ff/0001"] {
+                store.put(&part.into(), "x".into()).await.unwrap();
+            }
+            store.delete(&"base/7-1-00ff/0000".into()).await.unwrap();
+            assert!(base.exists());
+            store.delete(&"base/7-1-00ff/0001".into()).await.unwrap();
+        });
+        assert!(!base.exists());
     }
 
     #[test]

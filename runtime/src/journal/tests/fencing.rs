@@ -215,6 +215,14 @@ fn a_zombie_wakes_on_a_deleted_name() {
             .and_then(|started| started.load(&from))
             .unwrap();
         model.check(&recovered, &from, "after the zombie");
+
+        // What it created on the deleted name is in nobody's way, and goes with the next deletion.
+        let mut settings = settings();
+        settings.followers.clear();
+        let (_, mut last) = start(&open_with(&store, settings, &clock)).unwrap();
+        clock.advance(Duration::from_secs(4000));
+        last.compact().unwrap();
+        assert!(bytes_of(&store, &name).is_none(), "it was not collected");
     });
 }
 
