@@ -14,8 +14,8 @@ use crate::retention::oldest_kept;
 use std::sync::Arc;
 use std::time::Duration;
 use stream::{
-    Blob, BoardKeys, Bug, Claim, Clock, EventTime, FailPoint, Fault, Follower, Generation, KindIndex, Progress, Sequence,
-    Step, Wants, WindowId, seeded,
+    Blob, BoardKeys, Bug, Claim, Clock, EventTime, FailPoint, Fault, Follower, Generation, KindIndex, Progress,
+    Sequence, Step, Wants, WindowId, seeded,
 };
 
 /// Everything current is written again this often, in case the store lost it.

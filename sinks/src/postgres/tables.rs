@@ -13,8 +13,8 @@ use crate::sql::{
 use std::sync::Arc;
 use std::time::Duration;
 use stream::{
-    Bug, Claim, Clock, Commit, EventTime, FailPoint, Fault, Follower, Forget, Generation, KindIndex, Progress, RecordHash,
-    RowChunks, Sequence, Span, Step, Wants, seeded,
+    Bug, Claim, Clock, Commit, EventTime, FailPoint, Fault, Follower, Forget, Generation, KindIndex, Progress,
+    RecordHash, RowChunks, Sequence, Span, Step, Wants, seeded,
 };
 use tokio::runtime::Runtime;
 use tokio_postgres::IsolationLevel;
