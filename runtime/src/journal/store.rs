@@ -106,7 +106,9 @@ impl Objects {
         names.chunks(DELETED_AT_ONCE).try_for_each(|names| {
             let what = format!("{} and {} more", names[0], names.len() - 1);
             self.patiently("delete", &what, || {
-                let paths = names.to_vec().into_iter().map(|name| {
+                // The stream outlives the borrow.
+                let names: Vec<String> = names.into();
+                let paths = names.into_iter().map(|name| {
                     let wrong = |fault| Error::Generic { store: "journal", source: Box::new(fault) };
                     FailPoint::DeleteNext.reach().map_err(wrong).map(|()| Path::from(name))
                 });

@@ -27,7 +27,7 @@ fn with_answer(fate: Fate, at: usize, times: usize, deadline: Duration) -> (bool
     let whole = open_with(&store, settings, &clock);
     let (recovered, mut writer) = start(&whole).unwrap();
     if outcome.is_err()
-        && let Some(next) = flying.filter(|next| recovered.last_epoch.0 > model.last_epoch.0.max(FIRST))
+        && let Some(next) = flying.filter(|_| recovered.last_epoch.0 > model.last_epoch.0.max(FIRST))
     {
         model.commit(next, recovered.last_epoch);
     }
