@@ -110,7 +110,7 @@ fn one_key_with_nearly_all_of_the_views_is_no_hot_spot() {
     let setup = Setup::embedded("hot").with("epoch.max_events", 50_000).with("topk.k", 20).with("job.workers", 4);
     let views = 400_000;
     for file in 0..2 {
-        let video = |number: u64| if number % 10 == 0 { format!("v{}", number * 7919 % 997) } else { "hot".to_owned() };
+        let video = |number: u64| if number.is_multiple_of(10) { format!("v{}", number * 7919 % 997) } else { "hot".to_owned() };
         let lines = (0..views).map(|number| view(&video(number), START + number as i64 * 9 + file));
         write(&setup, &format!("part-{file}.ndjson"), lines);
     }
