@@ -37,7 +37,8 @@ class FutureRule:
     """Decides `time_future`, the one code that depends on a wall clock.
 
     With LogAppendTime the reference is in the log and the rule is applied. Otherwise the reference was the clock of the job when it
-    read: not before the record was produced (its own timestamp, or `started` for files) and not after now. An event time
+    read: not before the record was produced (its own timestamp, or `started` for files) and not after now: a producer's clock
+    may be ahead, and what it stamps then says nothing. An event time
     beyond now + skew must have been refused, one within the earliest reference + skew cannot have been. Between the two the
     dead letters are believed.
     """
@@ -50,7 +51,7 @@ class FutureRule:
     def __call__(self, time, place, timestamp, log_append):
         if log_append:
             return time > timestamp + self.skew
-        if time <= max(timestamp, self.started) + self.skew:
+        if time <= max(min(timestamp, self.now), self.started) + self.skew:
             return False
         if time > self.now + self.skew:
             return True
@@ -80,7 +81,7 @@ class Recount:
     def add(self, records):
         decode, future, cells, spans = self.decoder.decode, self.future, self.cells, self.spans
         disorder, lateness, skew = self.out_of_orderness, self.allowed_lateness, self.future.skew
-        partitions, floors, lost = self.partitions, self.floors, self.lost
+        partitions, floors, lost, now = self.partitions, self.floors, self.lost, self.future.now
         for partition, offset, timestamp, log_append, raw_key, value, headers in records:
             if lost and any(first <= offset <= last for first, last in lost.get(partition, ())):
                 continue
@@ -90,7 +91,7 @@ class Recount:
             known.last_offset = offset
             known.consumed += 1
             key, time, code = decode(value, timestamp)
-            if code is None and time > timestamp + skew and future(time, (partition, offset), timestamp, log_append):
+            if code is None and time > min(timestamp, now) + skew and future(time, (partition, offset), timestamp, log_append):
                 code = "time_future"
             if code is not None:
                 known.dead[code] += 1

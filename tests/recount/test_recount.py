@@ -317,6 +317,7 @@ class Decoding(unittest.TestCase):
         self.assertFalse(rule(160_000, ("0", 5), 100_000, True))
         self.assertFalse(rule(160_000, ("0", 5), 100_000, False))  # it was produced later than that, whatever the dead letters say
         self.assertTrue(rule(1_060_001, ("0", 1), 100_000, False))  # even now it is too far ahead
+        self.assertTrue(rule(9_000_000, ("0", 1), 9_000_000, False))  # its producer's clock is ahead, and says nothing of ours
         self.assertEqual((rule(500_000, ("0", 5), 100_000, False), rule(500_000, ("0", 6), 100_000, False)), (True, False))
 
 

@@ -1,5 +1,5 @@
-//! Whatever reads bytes from outside, each as one function that takes any bytes and panics if a promise is broken. The same
-//! functions serve seeded runs (`tests/fuzz`) and coverage-guided ones (`fuzz/`).
+//! Whatever reads bytes from outside, each as one function that takes any bytes and panics if a promise is broken:
+//! `tests/fuzz` runs them from seeds.
 
 mod boards;
 mod decoder;
@@ -28,10 +28,10 @@ pub struct Target {
 /// All of them.
 pub const TARGETS: [Target; 5] = [
     Target { name: "decoder", run: decoder::decode, corpus: decoder::corpus, words: decoder::WORDS, inputs: 100_000 },
-    Target { name: "journal", run: journal::read, corpus: journal::corpus, words: &[], inputs: 4000 },
+    Target { name: "journal", run: journal::read, corpus: journal::corpus, words: &[], inputs: 400 },
     Target { name: "boards", run: boards::read, corpus: boards::corpus, words: boards::WORDS, inputs: 20_000 },
     Target { name: "http", run: http::ask, corpus: http::corpus, words: http::WORDS, inputs: 20_000 },
-    Target { name: "settings", run: settings::load, corpus: settings::corpus, words: settings::WORDS, inputs: 1500 },
+    Target { name: "settings", run: settings::load, corpus: settings::corpus, words: settings::WORDS, inputs: 600 },
 ];
 
 /// The target of a name.

@@ -141,6 +141,10 @@ impl DeadLetterProducer {
                 let hint = format!("raise max.message.bytes of the topic to {MAX_MESSAGE_BYTES}; counting goes on");
                 Fault::transient(what, error, hint)
             }
+            // Given up with the transaction that it was in, which comes again as a whole.
+            (Some(Code::PurgeQueue | Code::PurgeInflight), None) => {
+                Fault::transient(what, error, "nothing: it is sent again")
+            }
             (_, None) if retriable => Fault::transient(what, error, "check that the brokers can be reached"),
             (_, None) => client::fault(what, error),
         }
