@@ -17,7 +17,7 @@ pub fn topk() -> PathBuf {
     let binary = folder.expect("the test binary lies in a folder").join("topk");
     assert!(
         binary.is_file(),
-        "{} is not there: build it first with `cargo build -p job --features s3` (./test and `cargo test --workspace` do)",
+        "{} is not there: build it first with `cargo build -p job --features s3,fail-points` (./test and `cargo test --workspace` do)",
         binary.display()
     );
     binary
