@@ -10,7 +10,7 @@ use crate::observe::Observer;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use stream::{Commit, Fault, RecordHash, Sequence};
+use stream::{Bug, Commit, Fault, RecordHash, Sequence, seeded};
 use timely::scheduling::SyncActivator;
 
 pub(crate) struct CommitThread {
@@ -36,10 +36,16 @@ impl CommitThread {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
-            self.writer.hear(self.acks.all());
-            self.writer.tend()?;
-            self.look_for_room();
+            self.tend()?;
         }
+    }
+
+    /// Compaction, and whether there is room for more.
+    pub(crate) fn tend(&mut self) -> Result<(), Fault> {
+        self.writer.hear(self.acks.all());
+        self.writer.tend()?;
+        self.look_for_room();
+        Ok(())
     }
 
     /// A full journal stops reading; one that has room again lets it go on.
@@ -51,13 +57,15 @@ impl CommitThread {
         }
     }
 
-    fn commit(&mut self, uncommitted: Uncommitted) -> Result<(), Fault> {
+    /// Decide an epoch, make it durable, say so.
+    pub(crate) fn commit(&mut self, uncommitted: Uncommitted) -> Result<(), Fault> {
         let Uncommitted { epoch, parts, reports } = uncommitted;
         let last = reports.iter().any(|report| report.last);
         let Decided { content, changed } = self.committer.decide(reports, parts, self.acks.all(), last);
-        if changed {
+        if changed && !seeded(Bug::ShowBeforeCommit) {
             self.last = self.writer.append(&content)?;
         }
+        let unwritten = (changed && seeded(Bug::ShowBeforeCommit)).then(|| content.clone());
         let commit = Arc::new(Commit {
             epoch,
             generation: self.writer.status().generation,
@@ -82,6 +90,9 @@ impl CommitThread {
         let _ = self.committed.send(commit);
         if let Some(wake) = self.wake.get() {
             let _ = wake.activate();
+        }
+        if let Some(content) = unwritten {
+            self.last = self.writer.append(&content)?;
         }
         Ok(())
     }

@@ -31,6 +31,8 @@ mod share;
 mod silence;
 mod start;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod testing;
 mod storage;
 mod ticker;

@@ -9,13 +9,13 @@ use crate::discovery::Discovery;
 use crate::drift::{Alignment, Drift};
 use crate::follow::FollowDesk;
 use crate::follower_thread::{FollowerThread, Reached, Taken};
-use crate::journal::{Genesis, Journal, JournalSettings, LoadFrom, Recovered, Standing, StartOffset, Started, Writer};
+use crate::journal::{Genesis, Journal, JournalSettings, LoadFrom, Standing, StartOffset, Started};
 use crate::lag::Lag;
 use crate::observe::Observer;
 use crate::pipeline::{Pipeline, WorkerKit};
 use crate::read::Feed;
 use crate::reader_thread::ReaderThread;
-use crate::running::{Begun, Event, Running, Stop};
+use crate::running::{Begun, Event, Running, Stop, TakenOver};
 use crate::share::{self, BusySeconds};
 use crate::start;
 use crate::storage::Storage;
@@ -88,6 +88,12 @@ impl Plan {
         mut self,
         build: impl for<'scope> Fn(&mut Pipeline<'scope>) + Send + Sync + 'static,
     ) -> Result<Running, Fault> {
+        let taken = self.take_over()?;
+        self.launch(taken, build)
+    }
+
+    /// Everything before the first thread: the start-up decision table, the fence, the followers' claims, the state.
+    pub(crate) fn take_over(&mut self) -> Result<TakenOver, Fault> {
         for follower in &self.followers {
             let wants = follower.wants();
             let hold = match (wants.counts, wants.rankings_every) {
@@ -136,7 +142,7 @@ impl Plan {
             fresh: created,
             consumed: recovered.ledger.values().map(|line| line.consumed).sum(),
         };
-        self.launch(begun, recovered, writer, &found, taken, build)
+        Ok(TakenOver { begun, recovered, writer, found, taken })
     }
 
     /// A source that is away, or not there yet, is waited for.
@@ -237,14 +243,11 @@ impl Plan {
 
     fn launch(
         self,
-        begun: Begun,
-        mut recovered: Recovered,
-        writer: Writer,
-        found: &[PartitionInfo],
-        taken: Vec<(Taken, Reached)>,
+        taken_over: TakenOver,
         build: impl for<'scope> Fn(&mut Pipeline<'scope>) + Send + Sync + 'static,
     ) -> Result<Running, Fault> {
         let Plan { job, workers, source, followers, intake, clock, rules, .. } = self;
+        let TakenOver { begun, mut recovered, writer, found, taken } = taken_over;
         let lag = Arc::new(Lag::default());
         let ticker = Arc::new(Ticker::new(workers, self.epoch_max_events));
         (self.on_reading)(Stop(ticker.clone()));
