@@ -3,7 +3,7 @@
 use crate::{Candidate, WindowStore};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use stream::{Commit, DeltaBatch, Epoch, EventTime, Mark, Part, RowFlush, RowOrder, WindowChange};
+use stream::{Commit, DeltaBatch, Epoch, EventTime, Mark, Part, RowFlush, WindowChange};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
@@ -50,7 +50,6 @@ impl<'scope> CountInWindows<'scope> for StreamVec<'scope, Epoch, DeltaBatch> {
         commits: StreamVec<'scope, Epoch, Arc<Commit>>,
     ) -> Counted<'scope> {
         let scope = self.scope();
-        let worker = scope.index() as u32;
         let mut builder = OperatorBuilder::new("count_in_windows".to_owned(), scope);
         let mut deltas = builder.new_input(self, Exchange::new(|batch: &DeltaBatch| u64::from(batch.worker)));
         let mut marks = builder.new_input(marks, Pipeline);
@@ -69,7 +68,7 @@ impl<'scope> CountInWindows<'scope> for StreamVec<'scope, Epoch, DeltaBatch> {
             let mut open: BTreeMap<Epoch, OpenEpoch> = BTreeMap::new();
             let mut evictable: Option<EventTime> = None;
             // Recovered candidates are told with the first epoch.
-            let mut recovered: Vec<Candidate> = store.candidates().into_iter().map(Candidate::from).collect();
+            let mut recovered = store.candidates();
             move |frontiers| {
                 deltas.for_each(|time, data| {
                     let epoch = *time.least().expect("deltas carry an epoch");
@@ -96,32 +95,12 @@ impl<'scope> CountInWindows<'scope> for StreamVec<'scope, Epoch, DeltaBatch> {
                     let OpenEpoch { batches, mark } = entry.remove();
                     let (mark, [part_at, window_at, candidate_at, row_at]) =
                         mark.expect("every epoch is closed by a mark");
-                    let mut changed = std::mem::take(&mut recovered);
-                    if let Some(watermark) = evictable.take() {
-                        changed.extend(store.evict(watermark).into_iter().map(Candidate::from));
-                        windows.session(&window_at).give(WindowChange::Evicted(watermark));
-                    }
-                    let applied = store.apply(epoch, &batches);
-                    changed.extend(applied.candidates.into_iter().map(Candidate::from));
-                    parts.session(&part_at).give(applied.part);
-                    let totals = applied.totals.into_iter();
-                    windows.session(&window_at).give_iterator(
-                        totals.map(|(window, events, keys)| WindowChange::Added { window, events, keys }),
-                    );
-                    candidates.session(&candidate_at).give_iterator(changed.into_iter());
-                    if store.rows_wanted() {
-                        let order = mark.rows;
-                        let blocks = match order {
-                            RowOrder::Keep => Vec::new(),
-                            RowOrder::Take => store.take_rows(),
-                            RowOrder::Forget => {
-                                store.forget_rows();
-                                Vec::new()
-                            }
-                        };
-                        let waiting = store.waiting_bytes();
-                        rows.session(&row_at).give(RowFlush { worker, order, blocks, waiting });
-                    }
+                    let closed = store.close(epoch, &batches, evictable.take(), mark.rows);
+                    parts.session(&part_at).give(closed.part);
+                    windows.session(&window_at).give_iterator(closed.windows.into_iter());
+                    let changed = std::mem::take(&mut recovered).into_iter().chain(closed.candidates);
+                    candidates.session(&candidate_at).give_iterator(changed.map(Candidate::from));
+                    rows.session(&row_at).give_iterator(closed.rows.into_iter());
                 }
             }
         });

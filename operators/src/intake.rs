@@ -5,9 +5,9 @@ use crate::{Combiner, PartitionJudge};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use stream::{
-    Assigner, Assignment, Clock, DeadCode, DeadLetter, Decode, DeltaBatch, Epoch, EventTime, Grant, Header, Intake,
-    LateMask, PartitionPosition, PartitionReport, RawRecord, RecordIdentity, RecordSink, Rejection, Report, TimeRules,
-    WindowId, Windows,
+    Assigner, Assignment, Bug, Clock, DeadCode, DeadLetter, Decode, DeltaBatch, Epoch, EventTime, Grant, Header,
+    Intake, LateMask, PartitionPosition, PartitionReport, RawRecord, RecordIdentity, RecordSink, Rejection, Report,
+    TimeRules, WindowId, Windows, seeded,
 };
 
 /// What every intake of a job shares.
@@ -120,6 +120,8 @@ impl<D: Decode> RecordIntake<D> {
 
     /// `held`: what "now" was when the record was read, if it waited since; else it is being read now.
     fn judge(&mut self, record: &RawRecord<'_>, held: Option<EventTime>) {
+        let of_all = || self.partitions.iter().filter_map(|partition| partition.judge.watermark).min();
+        let by_job = seeded(Bug::LateByJob).then(of_all);
         let RecordIntake {
             decoder,
             settings,
@@ -148,6 +150,9 @@ impl<D: Decode> RecordIntake<D> {
                 *now
             });
             if at > reference.plus(skew) {
+                if seeded(Bug::FutureMovesWatermark) {
+                    partition.judge.accept(at, &settings.rules, assigner);
+                }
                 let detail = format!("{at} is more than {skew:?} after {reference}");
                 return Err(Rejection { code: DeadCode::TimeFuture, detail });
             }
@@ -156,7 +161,10 @@ impl<D: Decode> RecordIntake<D> {
         match event {
             Ok((event, at)) => {
                 partition.report.counted += 1;
-                let mask = partition.judge.accept(at, &settings.rules, assigner);
+                let mut mask = partition.judge.accept(at, &settings.rules, assigner);
+                if let Some(watermark) = by_job {
+                    mask = settings.rules.judge(at, watermark, assigner);
+                }
                 if mask != LateMask::NONE && event.n > 0 {
                     for kind in (0..settings.windows.len() as u8).filter(|kind| mask.is_late(*kind)) {
                         *late.entry(assigner.assign(kind, at).id()).or_default() += event.n;
@@ -244,7 +252,7 @@ impl<D: Decode> RecordSink for RecordIntake<D> {
         self.records += 1;
         let partition = &mut self.partitions[record.partition];
         partition.position = record.next_offset;
-        if partition.judge.holding {
+        if partition.judge.holding && !seeded(Bug::WokenNotHeld) {
             let bytes =
                 size_of::<HeldRecord>() + record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
             partition.held_bytes += bytes as u64;

@@ -1,6 +1,6 @@
 //! One partition's prefix: what it has seen decides lateness, and nothing else does.
 
-use stream::{Assigner, EventTime, LateMask, TimeRules};
+use stream::{Assigner, Bug, EventTime, LateMask, TimeRules, seeded};
 
 /// W(p) and whether the partition's records are held.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -21,7 +21,7 @@ impl PartitionJudge {
 
     /// Rejoin at a floor: W(p) := max(W(p), floor).
     pub fn rejoin(&mut self, floor: Option<EventTime>) {
-        self.watermark = self.watermark.max(floor);
+        self.watermark = self.watermark.max(floor.filter(|_| !seeded(Bug::FloorNotApplied)));
         self.holding = false;
     }
 }

@@ -24,4 +24,4 @@ pub use intake::{IntakeSettings, RecordIntake};
 pub use judge::PartitionJudge;
 pub use rank_union::{Candidate, REGION, RankUnion};
 pub use top_k::TopK;
-pub use window_store::{Applied, CandidateChange, WindowStore};
+pub use window_store::{Applied, CandidateChange, ClosedEpoch, WindowStore};

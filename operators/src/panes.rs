@@ -4,7 +4,7 @@
 
 use crate::dictionary::Slot;
 use hashbrown::HashMap;
-use stream::{KindIndex, Window};
+use stream::{Bug, KindIndex, Window, seeded};
 
 /// Number of a pane column within one worker: one window. Never reused.
 pub(crate) type PaneNumber = u32;
@@ -101,7 +101,10 @@ impl Panes {
         }
         let is_new = cell.count == 0;
         let was_dirty = cell.pane & DIRTY != 0 && !is_new;
-        let count = cell.count + n;
+        let mut count = cell.count + n;
+        if seeded(Bug::CountWraps) {
+            count = u64::from(count as u32);
+        }
         *cell = Cell { count, pane: number | if dirty || was_dirty { DIRTY } else { 0 } };
         if dirty && !was_dirty {
             self.live.get_mut(&number).expect("the window is live").dirty.push(slot);

@@ -3,6 +3,7 @@
 
 use crate::dictionary::Slot;
 use std::cmp::Reverse;
+use stream::{Bug, seeded};
 
 /// Candidates of one window: the K best (count descending, then key ascending, bytewise), in no order of merit: only the
 /// union of all workers' is ranked.
@@ -83,7 +84,10 @@ fn keep_best<'a>(entries: &mut Vec<(Slot, u64)>, k: usize, key: impl Fn(Slot) ->
     if entries.len() > k {
         entries.sort_unstable_by_key(|(_, count)| Reverse(*count));
         let above = entries.partition_point(|(_, count)| *count > boundary);
-        entries[above..].select_nth_unstable_by(k - 1 - above, |a, b| key(a.0).cmp(key(b.0)));
+        entries[above..].select_nth_unstable_by(k - 1 - above, |a, b| match seeded(Bug::TiesByArrival) {
+            true => a.0.cmp(&b.0),
+            false => key(a.0).cmp(key(b.0)),
+        });
         entries.truncate(k);
     }
 }

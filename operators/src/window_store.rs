@@ -7,8 +7,8 @@ use crate::panes::{PaneNumber, Panes};
 use hashbrown::HashMap;
 use std::time::Duration;
 use stream::{
-    Assigner, DeltaBatch, Epoch, EventTime, GroupState, Key, KeyArena, KeyGroup, KindIndex, Minute, Part, PartRow,
-    RowBlock, Window, WindowId, WindowState, Windows,
+    Assigner, Bug, DeltaBatch, Epoch, EventTime, GroupState, Key, KeyArena, KeyGroup, KindIndex, Minute, Part, PartRow,
+    RowBlock, RowFlush, RowOrder, Window, WindowChange, WindowId, WindowState, Windows, seeded,
 };
 
 /// Counts, candidates and dirty rows of the key groups one worker owns.
@@ -63,6 +63,19 @@ pub struct Applied {
     pub candidates: Vec<CandidateChange>,
 }
 
+/// What an epoch that has closed gives to everybody.
+#[derive(Debug)]
+pub struct ClosedEpoch {
+    /// For the journal.
+    pub part: Part,
+    /// Windows that left, then what was added to totals.
+    pub windows: Vec<WindowChange>,
+    /// Candidates that came, went or changed.
+    pub candidates: Vec<CandidateChange>,
+    /// The answer to the order about rows, if anybody takes rows.
+    pub rows: Option<RowFlush>,
+}
+
 /// A candidate of a window with its count, arriving (+1) or leaving (-1).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CandidateChange {
@@ -109,7 +122,10 @@ impl WindowStore {
                 self.panes.add_key();
                 self.dictionary.add(key, stream::key_hash(key))
             };
-            let slots: Vec<Slot> = group.keys.iter().map(add).collect();
+            let mut slots: Vec<Slot> = group.keys.iter().map(add).collect();
+            if seeded(Bug::KeysRenumbered) {
+                slots.reverse();
+            }
             for cell in &group.panes {
                 // Millions of panes lie in few windows, and neighbours mostly in the same ones.
                 let last = &mut last[usize::from(cell.kind)];
@@ -201,6 +217,38 @@ impl WindowStore {
         let place = self.place(window);
         self.last.1[usize::from(kind)] = Some(place);
         place
+    }
+
+    /// An epoch is closed: windows that everybody has leave, its deltas count, and the order about rows is carried out.
+    /// Call once per epoch, in order, also without deltas.
+    pub fn close(
+        &mut self,
+        epoch: Epoch,
+        batches: &[DeltaBatch],
+        evictable: Option<EventTime>,
+        order: RowOrder,
+    ) -> ClosedEpoch {
+        let (mut windows, mut candidates) = (Vec::new(), Vec::new());
+        if let Some(watermark) = evictable {
+            candidates = self.evict(watermark);
+            windows.push(WindowChange::Evicted(watermark));
+        }
+        let applied = self.apply(epoch, batches);
+        candidates.extend(applied.candidates);
+        let added = |(window, events, keys)| WindowChange::Added { window, events, keys };
+        windows.extend(applied.totals.into_iter().map(added));
+        let rows = self.rows_wanted.then(|| {
+            let blocks = match order {
+                RowOrder::Keep => Vec::new(),
+                RowOrder::Take => self.take_rows(),
+                RowOrder::Forget => {
+                    self.forget_rows();
+                    Vec::new()
+                }
+            };
+            RowFlush { worker: self.worker, order, blocks, waiting: self.waiting_bytes() }
+        });
+        ClosedEpoch { part: applied.part, windows, candidates, rows }
     }
 
     /// Apply all deltas of an epoch. Call once per epoch, in order, also without deltas.
@@ -321,11 +369,6 @@ impl WindowStore {
             }
         };
         self.panes.live().map(|(_, pane)| of_window(pane)).sum()
-    }
-
-    /// Whether somebody takes rows.
-    pub fn rows_wanted(&self) -> bool {
-        self.rows_wanted
     }
 
     /// Forget windows that are final under `watermark` and that every follower has. Gives their candidates back, as

@@ -12,7 +12,7 @@ use crate::ticker::Ticker;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use stream::{Clock, Commit, FailPoint, Fault, RecordHash, Sequence};
+use stream::{Bug, Clock, Commit, FailPoint, Fault, RecordHash, Sequence, seeded};
 use timely::scheduling::SyncActivator;
 
 pub(crate) struct CommitThread {
@@ -46,10 +46,16 @@ impl CommitThread {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
-            self.writer.hear(self.acks.all());
-            self.writer.tend()?;
-            self.look_for_room();
+            self.tend()?;
         }
+    }
+
+    /// Compaction, and whether there is room for more.
+    pub(crate) fn tend(&mut self) -> Result<(), Fault> {
+        self.writer.hear(self.acks.all());
+        self.writer.tend()?;
+        self.look_for_room();
+        Ok(())
     }
 
     /// A full journal, and full memory, stop reading; once there is room again they let it go on.
@@ -74,14 +80,16 @@ impl CommitThread {
         }
     }
 
-    fn commit(&mut self, uncommitted: Uncommitted) -> Result<(), Fault> {
+    /// Decide an epoch, make it durable, say so.
+    pub(crate) fn commit(&mut self, uncommitted: Uncommitted) -> Result<(), Fault> {
         let Uncommitted { epoch, parts, reports } = uncommitted;
         let last = reports.iter().any(|report| report.last);
         self.keys += parts.iter().map(|part| part.new_keys.len() as u64).sum::<u64>();
         let Decided { content, changed } = self.committer.decide(reports, parts, self.acks.all(), last);
-        if changed {
+        if changed && !seeded(Bug::ShowBeforeCommit) {
             self.last = self.writer.append(&content)?;
         }
+        let unwritten = (changed && seeded(Bug::ShowBeforeCommit)).then(|| content.clone());
         let commit = Arc::new(Commit {
             epoch,
             generation: self.writer.status().generation,
@@ -107,6 +115,9 @@ impl CommitThread {
         let _ = self.committed.send(commit);
         if let Some(wake) = self.wake.get() {
             let _ = wake.activate();
+        }
+        if let Some(content) = unwritten {
+            self.last = self.writer.append(&content)?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 use crate::journal::{Ack, EpochContent, Recovered};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use stream::{EventTime, Grant, LedgerLine, Part, PartitionReport, PartitionState, Report, job_watermark};
+use stream::{Bug, EventTime, Grant, LedgerLine, Part, PartitionReport, PartitionState, Report, job_watermark, seeded};
 
 /// Folds reports into epochs. One per job; starts where the journal ends.
 pub struct Committer {
@@ -30,7 +30,7 @@ impl Committer {
         Committer {
             partitions: recovered.partitions.clone(),
             ledger: recovered.ledger.clone(),
-            watermark: recovered.watermark,
+            watermark: recovered.watermark.filter(|_| !seeded(Bug::WatermarkGoesBack)),
             until,
         }
     }
@@ -53,11 +53,17 @@ impl Committer {
     /// Decide an epoch from all readers' reports and all workers' parts. `last`: the run ends with it.
     pub fn decide(
         &mut self,
-        reports: Vec<Report>,
-        parts: Vec<Part>,
+        mut reports: Vec<Report>,
+        mut parts: Vec<Part>,
         acks: BTreeMap<String, Ack>,
         last: bool,
     ) -> Decided {
+        if seeded(Bug::PartDropped) {
+            parts.truncate(1);
+        }
+        if seeded(Bug::ReportDropped) {
+            reports.truncate(1);
+        }
         let mut content = EpochContent { parts, acks, ..EpochContent::default() };
         let mut dead_letters = Vec::new();
         let (mut waiting, mut refused, mut moved) = (Vec::new(), Vec::new(), false);
@@ -93,7 +99,8 @@ impl Committer {
             let floor = state.watermark.max(watermark);
             state.active = true;
             state.watermark = floor;
-            state.floors.extend(floor.map(|floor| (state.next_offset, floor)));
+            let journaled = floor.filter(|_| !seeded(Bug::FloorNotJournaled));
+            state.floors.extend(journaled.map(|floor| (state.next_offset, floor)));
             content.granted.push(Grant { partition: name, floor });
         }
         let changed = moved
@@ -103,6 +110,9 @@ impl Committer {
             || content.parts.iter().any(|part| !part.rows.is_empty() || !part.new_keys.is_empty());
         content.watermark = self.watermark;
         content.partitions = self.partitions.clone();
+        if seeded(Bug::IdleNotJournaled) {
+            content.partitions.values_mut().for_each(|state| state.active = true);
+        }
         content.ledger = self.ledger.clone();
         Decided { content, changed }
     }

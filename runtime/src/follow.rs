@@ -12,7 +12,7 @@ use crate::lag::Lag;
 use crate::ticker::Ticker;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
-use stream::{Clock, Commit, Epoch, RankedChange, RowFlush, RowOrder, WindowChange};
+use stream::{Bug, Clock, Commit, Epoch, RankedChange, RowFlush, RowOrder, WindowChange, seeded};
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
@@ -41,7 +41,7 @@ pub(crate) struct FollowDesk {
 /// Bytes of dead letters that may wait for their sink.
 const LETTERS_WAIT: u64 = 64 << 20;
 
-struct Desk {
+pub(crate) struct Desk {
     room: BoardRoom,
     due: Vec<Due>,
     clock: Arc<dyn Clock>,
@@ -52,6 +52,10 @@ struct Desk {
     alignment: Arc<Alignment>,
     delivered: BTreeMap<Arc<str>, i64>,
     rereader: Rereader,
+    /// What has come of epochs that are not in the room yet.
+    changes: BTreeMap<Epoch, EpochChanges>,
+    flushes: BTreeMap<Epoch, Answer>,
+    committed: BTreeMap<Epoch, Arc<Commit>>,
     /// The last epoch that is in the room.
     shown: Option<Arc<Commit>>,
     over: bool,
@@ -76,46 +80,105 @@ pub(crate) fn follow<'scope>(
     }
     builder.build(move |_| {
         let mut desk = desk.map(Desk::new);
-        let mut changes: BTreeMap<Epoch, EpochChanges> = BTreeMap::new();
-        let mut flushes: BTreeMap<Epoch, Answer> = BTreeMap::new();
-        let mut committed: BTreeMap<Epoch, Arc<Commit>> = BTreeMap::new();
         move |frontiers| {
+            let mut room = desk.as_mut();
             windows.for_each(|time, data| {
-                changes.entry(*time.least().expect("changes carry an epoch")).or_default().windows.append(data);
+                let epoch = *time.least().expect("changes carry an epoch");
+                expected(&mut room).hear_windows(epoch, data.drain(..));
             });
             ranked.for_each(|time, data| {
-                changes.entry(*time.least().expect("rankings carry an epoch")).or_default().ranked.append(data);
+                let epoch = *time.least().expect("rankings carry an epoch");
+                expected(&mut room).hear_ranked(epoch, data.drain(..));
             });
             rows.for_each(|time, data| {
-                let answer = flushes.entry(*time.least().expect("rows carry an epoch")).or_default();
-                data.drain(..).for_each(|flush| answer.add(flush));
+                let epoch = *time.least().expect("rows carry an epoch");
+                data.drain(..).for_each(|flush| expected(&mut room).hear_rows(epoch, flush));
             });
-            commits.for_each(|_, data| committed.extend(data.drain(..).map(|commit| (commit.epoch, commit))));
-            let Some(desk) = &mut desk else { return };
-            while let Some(entry) = committed.first_entry() {
-                let epoch = *entry.key();
-                if frontiers[..3].iter().any(|frontier| frontier.less_equal(&epoch)) {
-                    break;
+            commits.for_each(|_, data| {
+                if let Some(desk) = &mut room {
+                    data.drain(..).for_each(|commit| desk.hear_commit(commit));
                 }
-                let commit = entry.remove();
-                desk.show(commit, changes.remove(&epoch).unwrap_or_default(), flushes.remove(&epoch));
-                // At once: rows that came with this epoch cannot be given as of the next.
-                desk.serve();
+            });
+            if let Some(desk) = desk.as_mut() {
+                desk.advance(|epoch| frontiers[..3].iter().any(|frontier| frontier.less_equal(&epoch)));
             }
-            desk.serve();
         }
     });
 }
 
+fn expected<'a>(desk: &'a mut Option<&mut Desk>) -> &'a mut Desk {
+    desk.as_mut().expect("changes are sent to worker 0 only")
+}
+
 impl Desk {
-    fn new(desk: FollowDesk) -> Self {
+    pub(crate) fn new(desk: FollowDesk) -> Self {
         let FollowDesk { room, followers, clock, ticker, lag, drained, max_backlog, .. } = desk;
         let FollowDesk { alignment, delivered, rereader, .. } = desk;
         let everything = room.everything();
         let due = followers.into_iter().map(|line| Due::new(line, everything.clone(), clock.monotonic())).collect();
         let backlog = Backlog::new(max_backlog);
-        let (shown, over) = (None, false);
-        Desk { room, due, clock, ticker, lag, drained, backlog, alignment, delivered, rereader, shown, over }
+        Desk {
+            room,
+            due,
+            clock,
+            ticker,
+            lag,
+            drained,
+            backlog,
+            alignment,
+            delivered,
+            rereader,
+            changes: BTreeMap::new(),
+            flushes: BTreeMap::new(),
+            committed: BTreeMap::new(),
+            shown: None,
+            over: false,
+        }
+    }
+
+    pub(crate) fn hear_windows(&mut self, epoch: Epoch, changes: impl Iterator<Item = WindowChange>) {
+        self.changes.entry(epoch).or_default().windows.extend(changes);
+    }
+
+    pub(crate) fn hear_ranked(&mut self, epoch: Epoch, changes: impl Iterator<Item = RankedChange>) {
+        self.changes.entry(epoch).or_default().ranked.extend(changes);
+    }
+
+    pub(crate) fn hear_rows(&mut self, epoch: Epoch, flush: RowFlush) {
+        self.flushes.entry(epoch).or_default().add(flush);
+    }
+
+    pub(crate) fn hear_commit(&mut self, commit: Arc<Commit>) {
+        self.committed.insert(commit.epoch, commit);
+    }
+
+    /// Show every epoch that is committed and of which everything has come, and give followers their steps.
+    pub(crate) fn advance(&mut self, is_open: impl Fn(Epoch) -> bool) {
+        if seeded(Bug::CommittedByFrontier)
+            && let Some(last) = &self.shown
+        {
+            let closed = self.changes.keys().filter(|epoch| !is_open(**epoch));
+            let taken_for: Vec<Commit> = closed.map(|epoch| Commit { epoch: *epoch, ..Commit::clone(last) }).collect();
+            taken_for.into_iter().for_each(|commit| _ = self.committed.entry(commit.epoch).or_insert(commit.into()));
+        }
+        while let Some(entry) = self.committed.first_entry() {
+            let epoch = *entry.key();
+            if is_open(epoch) {
+                break;
+            }
+            let commit = entry.remove();
+            let changes = self.changes.remove(&epoch).unwrap_or_default();
+            let mut answer = self.flushes.remove(&epoch);
+            if seeded(Bug::FlushLive)
+                && self.flushes.last_key_value().is_some_and(|(_, live)| live.order == RowOrder::Take)
+            {
+                answer = self.flushes.pop_last().map(|(_, live)| live);
+            }
+            self.show(commit, changes, answer);
+            // At once: rows that came with this epoch cannot be given as of the next.
+            self.serve();
+        }
+        self.serve();
     }
 
     /// A committed epoch whose changes are complete.

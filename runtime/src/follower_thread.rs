@@ -9,7 +9,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use stream::{
-    Claim, Clock, Commit, DeadLetter, FailPoint, Fault, Follower, Progress, RecordHash, Sequence, Step, Wants,
+    Bug, Claim, Clock, Commit, DeadLetter, FailPoint, Fault, Follower, Progress, RecordHash, Sequence, Step, Wants,
+    seeded,
 };
 use timely::scheduling::SyncActivator;
 
@@ -116,7 +117,8 @@ pub(crate) struct FollowerThread {
     ready: Arc<AtomicBool>,
     gave_up: Arc<AtomicBool>,
     lost: Arc<AtomicBool>,
-    steps: Receiver<Step>,
+    /// What the operator gives; one at a time.
+    pub(crate) steps: Receiver<Step>,
 }
 
 /// Whether a follower was there at start.
@@ -164,39 +166,59 @@ impl FollowerThread {
 
     /// Run until the operator lets go of its end.
     pub(crate) fn run(mut self) -> Result<(), Fault> {
+        self.take_over()?;
+        while let Ok(step) = self.steps.recv() {
+            self.act(step)?;
+        }
+        Ok(())
+    }
+
+    /// A follower that was away at the start is taken over first. Then it takes steps.
+    pub(crate) fn take_over(&mut self) -> Result<(), Fault> {
         if let Taken::Away(expected) = self.taken {
             let claim = self.claim.clone();
             let mut found = None;
             self.patiently(|follower| follower.claim(&claim).map(|progress| found = progress))?;
             self.check(expected, found)?;
         }
-        loop {
-            self.ready.store(true, Ordering::Release);
-            if let Some(wake) = self.wake.get() {
-                let _ = wake.activate();
-            }
-            let Ok(step) = self.steps.recv() else { return Ok(()) };
-            let started = self.clock.monotonic();
-            if !self.write(&step)? {
-                // What it holds of the journal is let go, so that compaction may go on while the follower is away.
-                drop(step);
-                self.patiently(|follower| follower.look().map(drop))?;
-                self.gave_up.store(true, Ordering::Release);
-                continue;
-            }
-            FailPoint::StepVisible.pass();
-            let seconds = (self.clock.monotonic() - started).as_secs_f64();
-            metrics::histogram!("topk_follower_step_seconds", "follower" => self.follower.name()).record(seconds);
-            metrics::gauge!("topk_follower_epoch", "follower" => self.follower.name())
-                .set(step.commit.sequence.0 as f64);
-            metrics::gauge!("topk_follower_written_timestamp_seconds", "follower" => self.follower.name())
-                .set(self.clock.now().0 as f64 / 1000.0);
-            self.acks.set(self.follower.name(), acknowledgement(&step.commit));
-            if self.follower.has_lost() {
-                // Before it is ready again: the next step brings everything.
-                self.lost.store(true, Ordering::Release);
-            }
+        self.is_ready();
+        Ok(())
+    }
+
+    fn is_ready(&self) {
+        self.ready.store(true, Ordering::Release);
+        if let Some(wake) = self.wake.get() {
+            let _ = wake.activate();
         }
+    }
+
+    /// Make a step visible, acknowledge it, and be ready for the next.
+    pub(crate) fn act(&mut self, step: Step) -> Result<(), Fault> {
+        let started = self.clock.monotonic();
+        if seeded(Bug::AckedBeforeWritten) {
+            self.acks.set(self.follower.name(), acknowledgement(&step.commit));
+        }
+        if !self.write(&step)? {
+            // What it holds of the journal is let go, so that compaction may go on while the follower is away.
+            drop(step);
+            self.patiently(|follower| follower.look().map(drop))?;
+            self.gave_up.store(true, Ordering::Release);
+            self.is_ready();
+            return Ok(());
+        }
+        FailPoint::StepVisible.pass();
+        let seconds = (self.clock.monotonic() - started).as_secs_f64();
+        metrics::histogram!("topk_follower_step_seconds", "follower" => self.follower.name()).record(seconds);
+        metrics::gauge!("topk_follower_epoch", "follower" => self.follower.name()).set(step.commit.sequence.0 as f64);
+        metrics::gauge!("topk_follower_written_timestamp_seconds", "follower" => self.follower.name())
+            .set(self.clock.now().0 as f64 / 1000.0);
+        self.acks.set(self.follower.name(), acknowledgement(&step.commit));
+        if self.follower.has_lost() {
+            // Before it is ready again: the next step brings everything.
+            self.lost.store(true, Ordering::Release);
+        }
+        self.is_ready();
+        Ok(())
     }
 
     /// What a follower that was away has, against what the journal remembers that it has.
@@ -267,7 +289,7 @@ impl FollowerThread {
                     }
                     metrics::gauge!("topk_follower_up", "follower" => self.follower.name()).set(0.0);
                     metrics::counter!("topk_follower_retries_total", "follower" => self.follower.name()).increment(1);
-                    std::thread::sleep(pause);
+                    self.clock.sleep(pause);
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
                 Err(fault) => return Err(fault),

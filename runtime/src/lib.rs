@@ -33,6 +33,8 @@ mod silence;
 mod spawn;
 mod start;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod testing;
 mod storage;
 mod ticker;

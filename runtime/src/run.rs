@@ -11,14 +11,14 @@ use crate::committer::Committer;
 use crate::discovery::Discovery;
 use crate::drift::{Alignment, Drift};
 use crate::follow::FollowDesk;
-use crate::follower_thread::{FollowerThread, Reached, Taken};
-use crate::journal::{Genesis, Journal, JournalSettings, Recovered, StartOffset, Writer};
+use crate::follower_thread::FollowerThread;
+use crate::journal::{Genesis, Journal, JournalSettings, Recovered, StartOffset};
 use crate::lag::Lag;
 use crate::observe::Observer;
 use crate::pipeline::{Pipeline, WorkerKit};
 use crate::read::Feed;
 use crate::reader_thread::ReaderThread;
-use crate::running::{Begun, Event, Running, Stop};
+use crate::running::{Begun, Event, Running, Stop, TakenOver};
 use crate::share::{self, BusySeconds};
 use crate::spawn::spawn;
 use crate::start::{self, Accepted};
@@ -96,6 +96,12 @@ impl Plan {
         mut self,
         build: impl for<'scope> Fn(&mut Pipeline<'scope>) + Send + Sync + 'static,
     ) -> Result<Running, Fault> {
+        let taken = self.take_over()?;
+        self.launch(taken, build)
+    }
+
+    /// Everything before the first thread: the start-up decision table, the fence, the followers' claims, the state.
+    pub(crate) fn take_over(&mut self) -> Result<TakenOver, Fault> {
         for follower in &self.followers {
             let wants = follower.wants();
             let hold = match (wants.counts, wants.rankings_every) {
@@ -147,19 +153,16 @@ impl Plan {
             fresh: created,
             consumed: recovered.ledger.values().map(|line| line.consumed).sum(),
         };
-        self.launch(begun, recovered, writer, &found, taken, build)
+        Ok(TakenOver { begun, recovered, writer, found, taken })
     }
 
     fn launch(
         self,
-        begun: Begun,
-        mut recovered: Recovered,
-        writer: Writer,
-        found: &[PartitionInfo],
-        taken: Vec<(Taken, Reached)>,
+        taken_over: TakenOver,
         build: impl for<'scope> Fn(&mut Pipeline<'scope>) + Send + Sync + 'static,
     ) -> Result<Running, Fault> {
         let Plan { job, workers, source, followers, intake, clock, rules, .. } = self;
+        let TakenOver { begun, mut recovered, writer, found, taken } = taken_over;
         for (name, line) in &recovered.ledger {
             metrics::gauge!("topk_lost_offsets", "partition" => name.to_string()).set(line.lost as f64);
         }

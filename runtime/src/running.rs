@@ -1,5 +1,7 @@
 //! A job that runs: what it says of itself, and how it ends.
 
+use crate::follower_thread::{Reached, Taken};
+use crate::journal::{Recovered, Writer};
 use crate::lag::Lag;
 use crate::observe::RunTotals;
 use crate::share::BusySeconds;
@@ -9,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
-use stream::{Commit, Fault, Generation, Sequence};
+use stream::{Commit, Fault, Generation, PartitionInfo, Sequence};
 
 /// How long a thread may take to end after the workers have.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -44,6 +46,17 @@ pub struct Begun {
     pub fresh: bool,
     /// Records accounted for before us.
     pub consumed: u64,
+}
+
+/// A job that is ours and loaded, before anything of it runs.
+pub(crate) struct TakenOver {
+    pub(crate) begun: Begun,
+    pub(crate) recovered: Recovered,
+    pub(crate) writer: Writer,
+    /// The source's partitions.
+    pub(crate) found: Vec<PartitionInfo>,
+    /// How each follower was taken over.
+    pub(crate) taken: Vec<(Taken, Reached)>,
 }
 
 /// How a run goes on.

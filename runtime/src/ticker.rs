@@ -60,27 +60,42 @@ impl Ticker {
                 |state: &mut State| !(state.stopping || state.events >= self.max_events || self.all_finished(state));
             let (state, _) =
                 self.changed.wait_timeout_while(state, interval, due).expect("nobody panics while holding the ticker");
-            let mut state = self
+            let state = self
                 .changed
                 .wait_while(state, |state| state.closed_by < self.readers)
                 .expect("nobody panics while holding the ticker");
-            let last = state.stopping || self.all_finished(&state);
-            let asked = std::mem::take(&mut state.rows);
-            let rows = if last { RowOrder::Take } else { asked };
-            state.closes.push_back(Close { rows, last });
-            if state.closes.len() > REMEMBERED {
-                state.closes.pop_front();
+            if let Some(last) = self.cut(state) {
+                return last;
             }
-            let epoch = state.open;
-            state.open += 1;
-            state.closed_by = 0;
-            state.events = 0;
-            if last {
-                state.last = Some(epoch);
-                self.changed.notify_all();
-                return epoch;
-            }
-            self.changed.notify_all();
+        }
+    }
+
+    /// Close the open epoch, which every reader has begun; its number if it is the last.
+    fn cut(&self, mut state: MutexGuard<'_, State>) -> Option<Epoch> {
+        let last = state.stopping || self.all_finished(&state);
+        let asked = std::mem::take(&mut state.rows);
+        let rows = if last { RowOrder::Take } else { asked };
+        state.closes.push_back(Close { rows, last });
+        if state.closes.len() > REMEMBERED {
+            state.closes.pop_front();
+        }
+        let epoch = state.open;
+        state.open += 1;
+        state.closed_by = 0;
+        state.events = 0;
+        state.last = last.then_some(epoch);
+        self.changed.notify_all();
+        state.last
+    }
+
+    /// Close the open epoch now, if every reader has begun it and none was the last.
+    #[cfg(test)]
+    pub(crate) fn close_now(&self) -> bool {
+        let state = self.lock();
+        let may = state.closed_by == self.readers && state.last.is_none();
+        may && {
+            self.cut(state);
+            true
         }
     }
 

@@ -1,7 +1,7 @@
 //! Days and months of an IANA zone as half-open intervals of instants. The tz database is compiled in, so that a
 //! journal means the same days on every machine; its version is written into the genesis record.
 
-use crate::{EventTime, Fault};
+use crate::{Bug, EventTime, Fault, seeded};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
@@ -86,6 +86,11 @@ impl Zone {
 
     /// The first instant of a local date.
     pub fn start_of(&self, date: Date) -> EventTime {
+        if seeded(Bug::LocalDays) {
+            let offset = self.zone.to_offset(Timestamp::UNIX_EPOCH).to_time_zone();
+            let midnight = date.at(0, 0, 0, 0).to_zoned(offset).map(|zoned| zoned.timestamp().as_millisecond());
+            return midnight.map_or(EventTime::MAX, EventTime::from_millis);
+        }
         let zoned = self.zone.to_zoned(date.at(0, 0, 0, 0)).and_then(|midnight| midnight.start_of_day());
         // Only the year -9999 or 9999's far ends fail here; a record's year is 1970 to 9999.
         zoned.map_or(EventTime::MAX, |start| EventTime::from_millis(start.timestamp().as_millisecond()))

@@ -14,6 +14,11 @@ pub trait Clock: Send + Sync {
 
     /// Time that only goes forward, since some fixed moment.
     fn monotonic(&self) -> Duration;
+
+    /// Let this much time pass on this thread.
+    fn sleep(&self, pause: Duration) {
+        std::thread::sleep(pause);
+    }
 }
 
 /// The machine's clocks.

@@ -5,9 +5,9 @@
 /// Who must catch a bug.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Catcher {
-    /// The deterministic simulation (`tests/simulation/`).
+    /// The deterministic simulation (`runtime/src/simulation/`).
     Simulation,
-    /// The nemesis over real services (`tests/nemesis/`).
+    /// The nemesis over real services (`tests/`).
     Nemesis,
 }
 

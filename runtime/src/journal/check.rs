@@ -80,7 +80,7 @@ impl Check<'_> {
             .filter(|(sequence, _)| *sequence <= self.tail.link.sequence)
             .collect();
         let total = (numbers.len() + parts.len()) as u64;
-        let opened = in_parallel(numbers.len(), |index| {
+        let opened = in_parallel(self.journal.objects.threads, numbers.len(), |index| {
             let opened = self.open(numbers[index].0);
             self.tick(total);
             opened
@@ -232,7 +232,7 @@ impl Check<'_> {
             .map(|epoch| Layer { sequence: epoch.sequence, delta: epoch.delta, effect: Effect::Count })
             .collect();
         let (ranges, dropped) = (gathered.ranges(), gathered.dropped());
-        let folded = in_parallel(ranges.len(), |index| {
+        let folded = in_parallel(objects.threads, ranges.len(), |index| {
             let range: &((u16, u16), Option<PartObject>) = &ranges[index];
             let folded = recover::fold_range(objects, settings, &layers, dropped, range);
             self.tick(total);

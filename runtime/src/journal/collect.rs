@@ -6,7 +6,7 @@ use super::compact::BASES;
 use super::record::FIRST;
 use super::store::Objects;
 use std::collections::BTreeMap;
-use stream::{FailPoint, Fault, Generation, Sequence};
+use stream::{Bug, FailPoint, Fault, Generation, Sequence, seeded};
 
 /// What may go once the new base is durable.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -39,6 +39,10 @@ pub(super) fn list(objects: &Objects, ours: Generation, through: Sequence, keep:
             listing.bytes += object.size;
             folders.entry(folder).or_default().push(object.name);
         }
+    }
+    if seeded(Bug::SlotsDeleted) {
+        let own = super::slots::name_of(ours);
+        listing.parts.extend(objects.list("generation")?.into_iter().map(|slot| slot.name).filter(|slot| *slot < own));
     }
     for (folder, parts) in folders {
         listing.bases.push(folder);

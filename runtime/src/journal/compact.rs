@@ -11,7 +11,9 @@ use super::settings::{Hold, JournalSettings};
 use super::store::Objects;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use stream::{EventTime, FailPoint, Fault, Generation, GroupState, KEY_GROUPS, Sequence, WallTime, WindowState};
+use stream::{
+    Bug, EventTime, FailPoint, Fault, Generation, GroupState, KEY_GROUPS, Sequence, WallTime, WindowState, seeded,
+};
 
 /// The folder of base parts.
 pub(super) const BASES: &str = "base";
@@ -43,6 +45,7 @@ pub(super) fn droppable(
     for (name, hold) in &settings.followers {
         let ack = acks.get(name).map_or((Sequence(0), None), |ack| (ack.sequence, ack.watermark));
         let holds = match hold {
+            _ if seeded(Bug::PanesDroppedEarly) => false,
             Hold::Always => true,
             Hold::WithinRetain => ack.0 >= aged,
             Hold::Records => false,
@@ -135,7 +138,10 @@ pub(super) fn fold(
     gathered.summary.hear(&order.acks);
     let acks = &gathered.summary.acks;
     let (dropped_at, dropped) = droppable(settings, acks, &marks, order.now, through, before);
-    let delete_through = deletable(settings, acks, &marks, order.now);
+    let delete_through = match seeded(Bug::DeletedOneTooMany) {
+        true => Sequence(order.through.0 + 1),
+        false => deletable(settings, acks, &marks, order.now),
+    };
 
     let layers: Vec<Layer> = std::mem::take(&mut gathered.epochs)
         .into_iter()

@@ -59,7 +59,7 @@ impl Journal {
         let parts = objects.list(BASES)?;
         let base_parts = (parts.len(), parts.iter().map(|part| part.size).sum());
         let newest = &listed[listed.len().saturating_sub(most)..];
-        let entries = in_parallel(newest.len(), |index| self.entry(newest[index]))?;
+        let entries = in_parallel(self.objects.threads, newest.len(), |index| self.entry(newest[index]))?;
         Ok(Some(Contents { glance, records, base_parts, newest: entries.into_iter().flatten().collect() }))
     }
 

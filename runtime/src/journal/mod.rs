@@ -58,11 +58,18 @@ mod stood;
 mod store;
 mod tend;
 #[cfg(test)]
+mod peek;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
 mod varint;
 mod writer;
+
+#[cfg(test)]
+pub(crate) use peek::{Peeked, PeekedEpoch, PeekedPlace, Says, peek, relinked};
+#[cfg(test)]
+pub(crate) use testing::Random;
 
 pub use bound::Full;
 pub use check::{Findings, Progress};

@@ -192,7 +192,9 @@ pub(super) fn load(
         layers.push(Layer { sequence: epoch.sequence, delta: epoch.delta, effect });
     }
     let (ranges, dropped) = (gathered.ranges(), gathered.dropped());
-    let folded = in_parallel(ranges.len(), |index| fold_range(objects, settings, &layers, dropped, &ranges[index]))?;
+    let folded = in_parallel(objects.threads, ranges.len(), |index| {
+        fold_range(objects, settings, &layers, dropped, &ranges[index])
+    })?;
     let mut summary = gathered.summary;
     let mut groups = Vec::new();
     for (stretch, gains) in folded {

@@ -26,6 +26,8 @@ pub struct JournalSettings {
     pub followers: Vec<(String, Hold)>,
     /// How patient to be with the store.
     pub patience: Patience,
+    /// How many threads read and fold at once, at most; as many as there are cores.
+    pub threads: usize,
 }
 
 impl JournalSettings {
@@ -42,6 +44,7 @@ impl JournalSettings {
             compact_bytes: 4 << 20,
             followers: Vec::new(),
             patience: Patience::default(),
+            threads: usize::MAX,
         }
     }
 }

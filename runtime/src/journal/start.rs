@@ -11,7 +11,9 @@ use object_store::ObjectStore;
 use std::cell::OnceCell;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use stream::{Clock, EventTime, FailPoint, Fault, Generation, RecordHash, Sequence, SourceIdentity, WallTime};
+use stream::{
+    Bug, Clock, EventTime, FailPoint, Fault, Generation, RecordHash, Sequence, SourceIdentity, WallTime, seeded,
+};
 
 /// A job's journal. Every method blocks and must be called from a plain thread, not from an async task.
 pub struct Journal {
@@ -68,7 +70,9 @@ impl Journal {
     /// The I/O thread cannot be started.
     pub fn open(store: Arc<dyn ObjectStore>, settings: JournalSettings, clock: Arc<dyn Clock>) -> Result<Self, Fault> {
         assert_eq!(settings.retention.len(), settings.windows.len(), "a retention for every window kind");
-        let objects = Arc::new(Objects::new(store, settings.patience)?);
+        let mut objects = Objects::new(store, settings.patience)?;
+        objects.threads = objects.threads.min(settings.threads);
+        let objects = Arc::new(objects);
         Ok(Journal { objects, settings: Arc::new(settings), clock })
     }
 
@@ -139,6 +143,9 @@ impl Journal {
             let (sequence, generation) = (link.sequence, link.generation);
             if created { FailPoint::GenesisBeforeCreate } else { FailPoint::FenceBeforeCreate }.reach()?;
             match chain::create(&self.objects, &chain::name_of(sequence), &sealed.bytes)? {
+                Put::Foreign(bytes) if seeded(Bug::FenceNotRetried) => {
+                    return Err(chain::foreign(Generation(0), sequence, &bytes));
+                }
                 Put::Foreign(_) => {
                     tracing::info!(sequence = sequence.0, "another instance is starting too; trying the next number");
                     continue;
@@ -325,5 +332,9 @@ impl Started {
 
 /// Different every time, so that no two writers offer the same bytes by chance.
 pub(super) fn nonce() -> u64 {
+    #[cfg(test)]
+    if let Some(seeded) = crate::simulation::nonce() {
+        return seeded;
+    }
     RandomState::new().hash_one(std::process::id())
 }

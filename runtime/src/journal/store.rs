@@ -20,6 +20,8 @@ const DELETED_AT_ONCE: usize = 1000;
 pub(super) struct Objects {
     store: Arc<dyn ObjectStore>,
     pub(super) waiting: Waiting,
+    /// How many threads read and fold at once.
+    pub(super) threads: usize,
     // An option only so that Drop can take it: a runtime must not be dropped inside another's task.
     runtime: Option<Runtime>,
 }
@@ -54,7 +56,8 @@ impl Objects {
             Builder::new_multi_thread().worker_threads(1).thread_name("journal-store").enable_all().build().map_err(
                 |error| Fault::failed("cannot start the journal's I/O thread", error, "look at process limits"),
             )?;
-        Ok(Objects { store, waiting: Waiting::new(patience), runtime: Some(runtime) })
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Objects { store, waiting: Waiting::new(patience), threads, runtime: Some(runtime) })
     }
 
     pub(super) fn create_once(&self, name: &str, bytes: &Bytes) -> Attempt {
@@ -128,7 +131,9 @@ impl Objects {
     }
 
     pub(super) fn sleep(&self, pause: Duration) {
-        self.runtime().block_on(async { tokio::time::sleep(pause).await });
+        if !pause.is_zero() {
+            self.runtime().block_on(async { tokio::time::sleep(pause).await });
+        }
     }
 
     fn patiently<T>(&self, verb: &'static str, name: &str, attempt: impl Fn() -> Result<T, Fault>) -> Result<T, Fault> {

@@ -14,9 +14,9 @@ use super::writer::{Status, Writer};
 use super::{chain, slots};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::Duration;
-use stream::{Fault, Generation, RecordHash, Sequence};
+use stream::{Bug, Fault, Generation, RecordHash, Sequence, seeded};
 
 /// After a store failure, compaction is not tried again for this long.
 const REST: Duration = Duration::from_secs(10);
@@ -37,8 +37,48 @@ pub(super) struct Compaction {
 enum Work {
     None,
     /// Folding; and how many records and bytes it takes in.
-    Fold(JoinHandle<Result<Finished, Fault>>, usize, u64),
-    Delete(JoinHandle<Result<u64, Fault>>),
+    Fold(Task<Finished>, usize, u64),
+    Delete(Task<u64>),
+}
+
+/// Work on a thread of its own.
+struct Task<T> {
+    result: Receiver<Result<T, Fault>>,
+    taken: Option<Result<T, Fault>>,
+}
+
+impl<T: Send + 'static> Task<T> {
+    fn start(work: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Result<Self, Fault> {
+        let (give, result) = sync_channel(1);
+        // Nobody takes the result only when the process is ending.
+        let work = move || drop(give.send(work()));
+        #[cfg(test)]
+        let work = crate::simulation::background(work);
+        std::thread::Builder::new()
+            .name("journal-compaction".to_owned())
+            .spawn(work)
+            .map_err(|error| Fault::failed("cannot start a compaction thread", error, "look at process limits"))?;
+        Ok(Task { result, taken: None })
+    }
+
+    fn is_finished(&mut self) -> bool {
+        if self.taken.is_none() {
+            self.taken = match self.result.try_recv() {
+                Err(TryRecvError::Empty) => return false,
+                Err(TryRecvError::Disconnected) => Some(Err(panicked())),
+                Ok(result) => Some(result),
+            };
+        }
+        true
+    }
+
+    fn join(mut self) -> Result<T, Fault> {
+        self.taken.take().unwrap_or_else(|| self.result.recv().unwrap_or_else(|_| Err(panicked())))
+    }
+}
+
+fn panicked() -> Fault {
+    Fault::failed("compaction panicked", "see the message above", "report this as a bug")
 }
 
 impl Compaction {
@@ -83,10 +123,10 @@ impl Writer {
     /// # Errors
     /// As [`Writer::append`]; also a journal that cannot be read any more.
     pub fn tend(&mut self) -> Result<(), Fault> {
-        let finished = match &self.compaction.work {
+        let finished = match &mut self.compaction.work {
             Work::None => return self.begin(),
-            Work::Fold(thread, ..) => thread.is_finished(),
-            Work::Delete(thread) => thread.is_finished(),
+            Work::Fold(task, ..) => task.is_finished(),
+            Work::Delete(task) => task.is_finished(),
         };
         if finished { self.take() } else { Ok(()) }
     }
@@ -175,8 +215,8 @@ impl Writer {
             acks: self.acks.clone(),
         };
         let (objects, settings, origin) = (self.objects.clone(), self.settings.clone(), self.origin.clone());
-        let thread = spawn(move || compact::fold(&objects, &settings, &origin, &order))?;
-        self.compaction.work = Work::Fold(thread, self.compaction.records, self.compaction.bytes);
+        let task = Task::start(move || compact::fold(&objects, &settings, &origin, &order))?;
+        self.compaction.work = Work::Fold(task, self.compaction.records, self.compaction.bytes);
         Ok(())
     }
 
@@ -192,11 +232,11 @@ impl Writer {
     fn take_result(&mut self) -> Result<(), Fault> {
         let outcome = match std::mem::replace(&mut self.compaction.work, Work::None) {
             Work::None => Ok(()),
-            Work::Fold(thread, records, bytes) => match join(thread) {
+            Work::Fold(task, records, bytes) => match task.join() {
                 Ok(finished) => return self.append_base(finished, records, bytes),
                 Err(fault) => Err(slots::overtaken_or(&self.objects, self.generation, fault)),
             },
-            Work::Delete(thread) => join(thread).map(|freed| {
+            Work::Delete(task) => task.join().map(|freed| {
                 self.compaction.stored_bytes = self.compaction.stored_bytes.saturating_sub(freed);
                 self.compaction.bound.tried();
             }),
@@ -215,6 +255,9 @@ impl Writer {
     /// The base record; when it stands and the slot was checked, what it lists may go.
     fn append_base(&mut self, finished: Finished, records: usize, bytes: u64) -> Result<(), Fault> {
         let Finished { body, listing, deletes } = finished;
+        if seeded(Bug::DeletedBeforeBase) {
+            delete(&self.objects, &listing)?;
+        }
         let json = serde_json::to_vec(&body)
             .map_err(|error| Fault::failed("cannot write a base record", error, "report this as a bug"))?;
         let (sequence, _) = self.put(Kind::Base, &[json])?;
@@ -236,24 +279,11 @@ impl Writer {
         state.marks = body.marks;
         state.bound.compacted(deletes);
         let objects = self.objects.clone();
-        self.compaction.work = Work::Delete(spawn(move || delete(&objects, &listing))?);
+        self.compaction.work = Work::Delete(Task::start(move || delete(&objects, &listing))?);
         Ok(())
     }
 }
 
 fn delete(objects: &Arc<Objects>, listing: &Listing) -> Result<u64, Fault> {
     collect::delete(objects, listing).map(|()| listing.bytes)
-}
-
-fn spawn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, Fault> {
-    let thread = std::thread::Builder::new().name("journal-compaction".to_owned());
-    thread
-        .spawn(work)
-        .map_err(|error| Fault::failed("cannot start a compaction thread", error, "look at process limits"))
-}
-
-fn join<T>(thread: JoinHandle<Result<T, Fault>>) -> Result<T, Fault> {
-    thread
-        .join()
-        .unwrap_or_else(|_| Err(Fault::failed("compaction panicked", "see the message above", "report this as a bug")))
 }

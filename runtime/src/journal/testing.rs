@@ -1,14 +1,14 @@
 //! Seeded randomness for this module's tests.
 
 /// A small generator (SplitMix64); the seed reproduces everything.
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Random(seed)
     }
 
-    pub(super) fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -16,12 +16,12 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 
     /// Numbers of all lengths, the greatest included.
-    pub(super) fn extreme(&mut self) -> u64 {
+    pub(crate) fn extreme(&mut self) -> u64 {
         let length = self.below(65);
         if length == 64 { u64::MAX } else { self.next() & ((1 << length) - 1) }
     }

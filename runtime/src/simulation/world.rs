@@ -1,0 +1,266 @@
+//! What outlives instances of the job: log, journal, sinks, clock; and what is known of the instances themselves.
+
+use super::fibers::{Fibers, point, vanish};
+use super::log::Log;
+use super::oracle::{Oracle, Place};
+use super::sinks::{Boards, Letters, Tables};
+use crate::journal::Recovered;
+use object_store::memory::InMemory;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use stream::{Clock, Exit, Fault, Generation, WallTime, WindowId};
+
+/// See the module.
+pub(super) struct World {
+    pub(super) fibers: Arc<Fibers>,
+    pub(super) setup: Setup,
+    pub(super) log: Mutex<Log>,
+    pub(super) oracle: Mutex<Oracle>,
+    pub(super) objects: Arc<InMemory>,
+    /// Puts and deletions whose answer was lost, and which have not reached the store yet.
+    pub(super) in_flight: Mutex<Vec<super::store::Late>>,
+    pub(super) tables: Mutex<Tables>,
+    pub(super) boards: Mutex<Boards>,
+    pub(super) letters: Mutex<Letters>,
+    pub(super) instances: Mutex<Vec<Instance>>,
+    /// The store does not answer.
+    pub(super) store_is_away: AtomicBool,
+    /// Nothing fails any more.
+    pub(super) healed: AtomicBool,
+    /// The journal was damaged on purpose; what is put there is judged no more.
+    pub(super) damaged: AtomicBool,
+    millis: AtomicI64,
+    met: Mutex<BTreeMap<&'static str, u64>>,
+    trace: Option<Mutex<Vec<String>>>,
+}
+
+/// What a seed has chosen.
+#[derive(Clone, Debug)]
+pub(super) struct Setup {
+    pub(super) place: Place,
+    /// In a hundred operations of the store, how many go wrong.
+    pub(super) store_faults: u64,
+    pub(super) sink_faults: u64,
+    pub(super) compact_records: usize,
+    pub(super) retain: Duration,
+    pub(super) idle_timeout: Duration,
+    pub(super) max_backlog: u64,
+}
+
+/// What is known of an instance of the job.
+#[derive(Default)]
+pub(super) struct Instance {
+    pub(super) workers: usize,
+    /// Of its fence, once that is in the chain.
+    pub(super) generation: Option<Generation>,
+    /// Its fence took a number that compaction had deleted.
+    pub(super) is_astray: bool,
+    pub(super) is_frozen: bool,
+    /// In the middle of an operation.
+    pub(super) in_store: bool,
+    pub(super) is_compacting: bool,
+    /// Killed, or ended by itself.
+    pub(super) ended: Option<Option<Fault>>,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, traced: bool) -> Arc<Self> {
+        let fibers = Fibers::new(seed);
+        let pick = |of: &[u64]| of[fibers.below(of.len() as u64) as usize];
+        let place = if pick(&[0, 1]) == 0 { Place::Zurich } else { Place::Kolkata };
+        let setup = Setup {
+            place,
+            store_faults: pick(&[0, 3, 10, 25]),
+            sink_faults: pick(&[0, 5, 20]),
+            compact_records: pick(&[2, 3, 5, 9]) as usize,
+            retain: Duration::from_millis(pick(&[0, 0, 2_000, 3_600_000])),
+            idle_timeout: Duration::from_millis(pick(&[40, 400, 1_000_000])),
+            max_backlog: pick(&[2_000, 64 << 20, 64 << 20]),
+        };
+        let mut log = Log { append_time: pick(&[0, 1, 1]) == 1, ..Log::default() };
+        for name in ["p0", "p1", "p2"].iter().take(2 + pick(&[0, 1]) as usize) {
+            log.add(name, place.begin());
+        }
+        Arc::new(World {
+            setup,
+            log: Mutex::new(log),
+            oracle: Mutex::new(Oracle::new(place)),
+            objects: Arc::default(),
+            in_flight: Mutex::default(),
+            tables: Mutex::default(),
+            boards: Mutex::default(),
+            letters: Mutex::default(),
+            instances: Mutex::default(),
+            store_is_away: AtomicBool::new(false),
+            healed: AtomicBool::new(false),
+            damaged: AtomicBool::new(false),
+            millis: AtomicI64::new(place.begin() + 3_600_000),
+            met: Mutex::default(),
+            trace: traced.then(Mutex::default),
+            fibers,
+        })
+    }
+
+    pub(super) fn note(&self, what: impl FnOnce() -> String) {
+        if let Some(trace) = &self.trace {
+            trace.lock().expect("never poisoned").push(what());
+        }
+    }
+
+    pub(super) fn trace(&self) -> Vec<String> {
+        self.trace.as_ref().map_or_else(Vec::new, |trace| trace.lock().expect("never poisoned").clone())
+    }
+
+    /// An interesting situation was met.
+    pub(super) fn meet(&self, situation: &'static str) {
+        *self.met.lock().expect("never poisoned").entry(situation).or_default() += 1;
+    }
+
+    pub(super) fn met(&self) -> BTreeMap<&'static str, u64> {
+        self.met.lock().expect("never poisoned").clone()
+    }
+
+    /// A promise is broken: this run is over.
+    pub(super) fn violated(&self, why: String) -> ! {
+        self.note(|| format!("VIOLATED: {why}"));
+        self.fibers.fail(why);
+        vanish()
+    }
+
+    pub(super) fn must(&self, outcome: Result<(), String>) {
+        if let Err(why) = outcome {
+            self.violated(why);
+        }
+    }
+
+    pub(super) fn is_healed(&self) -> bool {
+        self.healed.load(Ordering::Relaxed)
+    }
+
+    /// With so many in a hundred, if anything fails at all.
+    pub(super) fn fails(&self, percent: u64) -> bool {
+        !self.is_healed() && self.fibers.below(100) < percent
+    }
+
+    /// Whether an operation of the store goes wrong.
+    pub(super) fn store_fails(&self) -> bool {
+        self.fails(if self.store_is_away.load(Ordering::Relaxed) { 90 } else { self.setup.store_faults })
+    }
+
+    pub(super) fn pass(&self, millis: u64) {
+        self.millis.fetch_add(millis as i64, Ordering::Relaxed);
+    }
+
+    pub(super) fn instances(&self) -> MutexGuard<'_, Vec<Instance>> {
+        self.instances.lock().expect("never poisoned")
+    }
+
+    /// An instance ends by itself. What may end one, and when, is a promise too.
+    pub(super) fn ended(&self, index: usize, fault: Fault) {
+        self.note(|| format!("instance {index} ends: {fault}"));
+        let newest = self.oracle.lock().expect("never poisoned").generation();
+        let (generation, is_astray) = {
+            let instances = self.instances();
+            (instances[index].generation, instances[index].is_astray)
+        };
+        let restored = self.tables.lock().expect("never poisoned").is_restored;
+        let damaged = self.damaged.load(Ordering::Relaxed);
+        let is_expected = match fault.exit {
+            _ if damaged => true,
+            Exit::Fenced => is_astray || generation.is_some_and(|generation| generation < newest),
+            Exit::Refused => restored,
+            Exit::Failed if fault.is_transient() => !self.is_healed(),
+            Exit::Failed => fault.what.contains("came back with other progress"),
+            Exit::Usage => false,
+        };
+        if !is_expected {
+            self.violated(format!("instance {index} ({generation:?} of {newest:?}) ends: {fault}"));
+        }
+        if fault.exit == Exit::Fenced {
+            self.meet("fenced");
+        }
+        self.instances()[index].ended = Some(Some(fault));
+        self.fibers.kill(index);
+    }
+
+    /// State after a start is what the rules give at the last epoch; and what tables lack is marked.
+    pub(super) fn check_recovered(&self, recovered: &Recovered, is_far_behind: bool) -> Result<(), String> {
+        let oracle = self.oracle.lock().expect("never poisoned");
+        let at = recovered.last_epoch.0.0;
+        let link = oracle.link(at).ok_or_else(|| format!("recovered as of {at}, which is not there"))?;
+        let snapshot = link.snapshot.clone().ok_or_else(|| format!("recovered as of {at}, which is no epoch"))?;
+        if link.hash != recovered.last_epoch.1 {
+            return Err(format!("recovered another record {at}"));
+        }
+        let watermark = recovered.watermark.map(|watermark| watermark.millis());
+        if watermark != snapshot.watermark {
+            return Err(format!("recovered W {watermark:?}, and it was {:?}", snapshot.watermark));
+        }
+        for (name, standing) in &snapshot.partitions {
+            let state = &recovered.partitions[name];
+            let floors: Vec<(i64, i64)> = state.floors.iter().map(|(at, floor)| (*at, floor.millis())).collect();
+            let watermark = state.watermark.map(|watermark| watermark.millis());
+            let found = (state.next_offset, watermark, state.active, &floors);
+            if found != (standing.next, standing.watermark, standing.active, &standing.floors) {
+                return Err(format!("recovered {name} as {state:?}, and it was {standing:?}"));
+            }
+            let line = recovered.ledger.get(name).copied().unwrap_or_default();
+            if (line.consumed, line.counted, line.dead_lettered) != standing.account {
+                return Err(format!("recovered the account of {name} as {line:?}: {standing:?}"));
+            }
+        }
+        let tables = self.tables.lock().expect("never poisoned");
+        let mut panes: BTreeMap<(u8, i64, &str), u64> = BTreeMap::new();
+        for group in &recovered.groups {
+            for pane in &group.panes {
+                let (window, key) = ((pane.kind, pane.start.millis()), group.keys.get(pane.local));
+                let shown = tables.rows.get(&window).and_then(|rows| rows.get(key)).copied();
+                if shown != Some(pane.count) && !pane.dirty && !is_far_behind {
+                    return Err(format!("tables lack {window:?} {key}, and nobody knows"));
+                }
+                panes.insert((window.0, window.1, key), pane.count);
+            }
+        }
+        for (window, counts) in &snapshot.counts {
+            for (key, count) in counts {
+                match panes.remove(&(window.0, window.1, *key)) {
+                    Some(found) if found == *count => {}
+                    None if tables.rows.get(window).and_then(|rows| rows.get(*key)) == Some(count) => {}
+                    found => return Err(format!("recovered {window:?} {key} as {found:?}, and it was {count}")),
+                }
+            }
+            let id = WindowId { kind: window.0, start: stream::EventTime::from_millis(window.1) };
+            let totals = recovered.totals.get(&id).copied().unwrap_or_default();
+            let events: u64 = counts.values().sum();
+            let late = snapshot.late.get(window).copied().unwrap_or(0);
+            if (totals.events, totals.keys, totals.late) != (events, counts.len() as u64, late) {
+                return Err(format!("recovered totals of {window:?} as {totals:?}: {events} {late}"));
+            }
+        }
+        if let Some((pane, count)) = panes.first_key_value() {
+            return Err(format!("recovered {pane:?} as {count}, and nothing was counted there"));
+        }
+        Ok(())
+    }
+}
+
+/// Goes on as the director says; whoever sleeps gives the turn away.
+pub(super) struct SimulatedClock(pub(super) Arc<World>);
+
+impl Clock for SimulatedClock {
+    fn now(&self) -> WallTime {
+        WallTime(self.0.millis.load(Ordering::Relaxed))
+    }
+
+    fn monotonic(&self) -> Duration {
+        let since = self.0.millis.load(Ordering::Relaxed) - self.0.setup.place.begin();
+        Duration::from_millis(since.unsigned_abs())
+    }
+
+    fn sleep(&self, pause: Duration) {
+        self.0.pass(pause.as_millis() as u64);
+        point();
+    }
+}
