@@ -22,7 +22,7 @@ const TABLES: [&str; 10] = [
 ];
 
 /// A copy of every table in Postgres, beside them.
-fn copy(setup: &Setup) {
+pub(super) fn copy(setup: &Setup) {
     let schema = setup.setting("sink.postgres.schema");
     let mut sql = format!("CREATE SCHEMA {schema}_old;");
     for table in TABLES {
@@ -32,7 +32,7 @@ fn copy(setup: &Setup) {
 }
 
 /// All tables in Postgres as they were when they were copied.
-fn restore(setup: &Setup) {
+pub(super) fn restore(setup: &Setup) {
     let schema = setup.setting("sink.postgres.schema");
     let mut sql = String::new();
     for table in TABLES {
