@@ -7,7 +7,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use operators::{IntakeSettings, RecordIntake};
 use reader::{Limits, ReaderSettings, Stores};
 use runtime::journal::{Journal, JournalSettings};
-use runtime::{Place, Plan, Stop, Storage, WindowRules};
+use runtime::{Accepted, Place, Plan, Stop, Storage, WindowRules};
 use sinks::{
     BoardFollower, BoardReadings, BoardSettings, DeadLetterFile, MemoryBoard, PostgresReadings, PostgresTables,
     RedisReadings, SqliteReadings, SqliteTables, TableReadings, TablesSettings,
@@ -57,7 +57,7 @@ impl Assembly {
     ///
     /// # Errors
     /// The state cannot be opened, or a source or sink refuses its settings.
-    pub fn plan(&self, until_end: bool, on_reading: Box<dyn FnOnce(Stop)>) -> Result<Plan, Fault> {
+    pub fn plan(&self, until_end: bool, accepted: Accepted, on_reading: Box<dyn FnOnce(Stop)>) -> Result<Plan, Fault> {
         let settings = &self.settings;
         let store = self.store()?;
         let journal = self.journal_settings();
@@ -85,6 +85,7 @@ impl Assembly {
             epoch_max_events: settings.epoch_max_events,
             max_backlog: settings.max_backlog,
             until_end,
+            accepted,
             idle_timeout: settings.idle_timeout,
             max_drift: settings.max_drift,
             start_deadline: Duration::from_secs(30),
@@ -121,6 +122,14 @@ impl Assembly {
         }
     }
 
+    /// The journal, there or not. Its place is made.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn journal(&self) -> Result<Journal, Fault> {
+        Journal::open(self.store()?, self.journal_settings(), self.clock.clone())
+    }
+
     /// The journal that is there, to be read: nothing is made where there is none.
     ///
     /// # Errors
@@ -133,7 +142,7 @@ impl Assembly {
                 "name the job's settings with --config FILE; a job that has run with them has a journal there",
             ));
         }
-        Journal::open(self.store()?, self.journal_settings(), self.clock.clone())
+        self.journal()
     }
 
     /// A source that is there before the job is: a topic, files. `until_end`: what is there now, or all that will come.

@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
+use stream::LossName;
 
 /// What `--version` says.
 pub const VERSION: &str = concat!(
@@ -61,6 +62,9 @@ pub enum Verb {
         #[command(subcommand)]
         what: JournalVerb,
     },
+    /// Build a journal that was lost again from the tables that follow it; the job then goes on, and nothing counts twice
+    #[command(after_help = "Example: topk recover --from-postgres --config config/production.toml")]
+    Recover(RecoverArguments),
     /// The effective settings
     #[command(after_help = "Example: topk config show --origin --config config/production.toml")]
     Config {
@@ -113,9 +117,33 @@ pub struct RunArguments {
     /// The reader in the same process
     #[arg(long)]
     pub serve: bool,
+    /// Go on without what is missing from the log, by the exact name that the refusal gives; more than once for more
+    #[arg(long, value_name = "PARTITION:FIRST-LAST")]
+    pub accept_loss: Vec<LossName>,
+    /// Go on with another topic, cluster or folder, by the exact name that the refusal gives
+    #[arg(long, value_name = "SOURCE")]
+    pub accept_source: Option<String>,
+    /// Build tables up again that do not follow the journal or lack what it no longer has: postgres or sqlite
+    #[arg(long, value_name = "SINK", value_parser = ["postgres", "sqlite"])]
+    pub rebuild_sink: Option<String>,
     /// Timely worker threads (job.workers)
     #[arg(long, value_name = "N")]
     pub workers: Option<u32>,
+    /// Settings.
+    #[command(flatten)]
+    pub settings: SettingsArguments,
+}
+
+/// `topk recover`.
+#[derive(Args, Clone, Debug)]
+#[group(required = true, multiple = false)]
+pub struct RecoverArguments {
+    /// From the tables in Postgres
+    #[arg(long)]
+    pub from_postgres: bool,
+    /// From the tables in a SQLite file
+    #[arg(long)]
+    pub from_sqlite: bool,
     /// Settings.
     #[command(flatten)]
     pub settings: SettingsArguments,

@@ -68,6 +68,12 @@ pub const METRICS: &[Metric] = &[
         "How much is still to read, in the source's unit: messages of Kafka, bytes of a file.",
         "sum(topk_source_lag) > 60 * sum(rate(topk_records_consumed_total[5m]))",
     ),
+    metric(
+        "topk_lost_offsets",
+        "partition",
+        "Offsets (bytes of a file) that were missing from the log at a start and were accepted as lost.",
+        "increase(topk_lost_offsets[1d]) > 0",
+    ),
     metric("topk_journal_records_since_base", "", "Records a restart replays on top of the newest base.", ""),
     metric("topk_journal_bytes_since_base", "", "Bytes of these records.", ""),
     metric("topk_journal_stored_bytes", "", "Bytes of all that is in the journal; journal.max_bytes bounds them.", ""),

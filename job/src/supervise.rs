@@ -10,6 +10,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Set for the child.
 pub const SUPERVISED: &str = "TOPK_SUPERVISED";
+/// Its value for the first child; later ones get another.
+const FIRST: &str = "1";
 /// With this the child tells its parent that its start failed, of which the contract's code is 1. Never seen outside.
 pub const CANNOT_START: u8 = 70;
 /// A child that ran this long was healthy: the back-off begins anew.
@@ -19,6 +21,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Whether this process is the child.
 pub fn is_child() -> bool {
     std::env::var_os(SUPERVISED).is_some()
+}
+
+/// Whether this child follows on one that ended.
+pub fn is_restarted() -> bool {
+    std::env::var_os(SUPERVISED).is_some_and(|which| which != FIRST)
 }
 
 /// End this process when the parent is gone. Call in the child.
@@ -48,7 +55,7 @@ pub fn run() -> Result<ExitCode, Fault> {
         let (mut pause, mut first) = (Duration::ZERO, true);
         loop {
             let started = clock.monotonic();
-            let mut child = spawn().map_err(wrong)?;
+            let mut child = spawn(first).map_err(wrong)?;
             // Kept out of the child's handle, whose `wait` would close it.
             let alive = child.stdin.take();
             let mut signals = 0;
@@ -114,10 +121,14 @@ fn ends_with(ended: Ended, signals: u32, first: bool) -> Option<u8> {
     }
 }
 
-fn spawn() -> std::io::Result<tokio::process::Child> {
+fn spawn(first: bool) -> std::io::Result<tokio::process::Child> {
     let mut command = Command::new(std::env::current_exe()?);
     // A process group of its own: a terminal's Ctrl-C reaches the parent alone, which passes it on once.
-    command.args(std::env::args_os().skip(1)).env(SUPERVISED, "1").stdin(Stdio::piped()).process_group(0);
+    command
+        .args(std::env::args_os().skip(1))
+        .env(SUPERVISED, if first { FIRST } else { "again" })
+        .stdin(Stdio::piped())
+        .process_group(0);
     tokio::process::Command::from(command).spawn()
 }
 

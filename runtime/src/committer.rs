@@ -112,8 +112,9 @@ impl Committer {
     /// run that is stopped before its end leaves nobody out. Whether anybody was.
     fn leave_out(&mut self) -> bool {
         let Some(until) = &self.until else { return false };
+        // One that is gone has no end.
         let is_read =
-            |(name, state): (&Arc<str>, &PartitionState)| until.get(name).is_some_and(|end| state.next_offset >= *end);
+            |(name, state): (&Arc<str>, &PartitionState)| until.get(name).is_none_or(|end| state.next_offset >= *end);
         if !self.partitions.iter().all(is_read) {
             return false;
         }

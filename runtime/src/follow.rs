@@ -6,7 +6,7 @@ use crate::backlog::{Answer, Backlog};
 use crate::board_room::{BoardRoom, EpochChanges};
 use crate::due::Due;
 use crate::follower_thread::FollowerLine;
-use crate::journal::Rereader;
+use crate::journal::{Recovered, Rereader};
 use crate::lag::Lag;
 use crate::ticker::Ticker;
 use std::collections::BTreeMap;
@@ -26,6 +26,8 @@ pub(crate) struct FollowDesk {
     pub(crate) lag: Arc<Lag>,
     /// Bytes of rows that may wait in memory (`sink.max_backlog_bytes`).
     pub(crate) max_backlog: u64,
+    /// By partition: dead letters up to this offset were out before the journal began.
+    pub(crate) delivered: BTreeMap<Arc<str>, i64>,
     /// Where what was dropped comes from.
     pub(crate) rereader: Rereader,
     pub(crate) wake: Arc<OnceLock<SyncActivator>>,
@@ -41,6 +43,7 @@ struct Desk {
     lag: Arc<Lag>,
     drained: std::sync::mpsc::Sender<Arc<Commit>>,
     backlog: Backlog,
+    delivered: BTreeMap<Arc<str>, i64>,
     rereader: Rereader,
     /// The last epoch that is in the room.
     shown: Option<Arc<Commit>>,
@@ -99,11 +102,11 @@ pub(crate) fn follow<'scope>(
 
 impl Desk {
     fn new(desk: FollowDesk) -> Self {
-        let FollowDesk { room, followers, clock, ticker, lag, drained, max_backlog, rereader, .. } = desk;
+        let FollowDesk { room, followers, clock, ticker, lag, drained, max_backlog, delivered, rereader, .. } = desk;
         let everything = room.everything();
         let due = followers.into_iter().map(|line| Due::new(line, everything.clone(), clock.monotonic())).collect();
         let backlog = Backlog::new(max_backlog);
-        Desk { room, due, clock, ticker, lag, drained, backlog, rereader, shown: None, over: false }
+        Desk { room, due, clock, ticker, lag, drained, backlog, delivered, rereader, shown: None, over: false }
     }
 
     /// A committed epoch whose changes are complete.
@@ -124,8 +127,8 @@ impl Desk {
                 }
             }
             if due.wants.dead_letters {
-                due.dead_letters
-                    .extend(commit.dead_letters.iter().map(|letter| (commit.sequence, Arc::new(letter.clone()))));
+                let letters = commit.dead_letters.iter().filter(|letter| Recovered::is_due(&self.delivered, letter));
+                due.dead_letters.extend(letters.map(|letter| (commit.sequence, Arc::new(letter.clone()))));
             }
         }
         if let Some(answer) = answer {

@@ -3,7 +3,7 @@
 
 use crate::acks::Acks;
 use crate::journal::{Ack, Standing};
-use crate::start;
+use crate::start::{self, Accepted};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
@@ -213,9 +213,15 @@ impl FollowerThread {
             ));
         }
         match (found, expected) {
-            (Some(found), Some((_, hash))) if wants.counts && found.hash != Some(hash) => {
-                start::check_chain(self.follower.name(), &found, Standing::NotInChain, false)
-            }
+            (Some(found), Some((_, hash))) if wants.counts && found.hash != Some(hash) => start::check_tables(
+                self.follower.name(),
+                Some(&found),
+                Standing::NotInChain,
+                false,
+                None,
+                &Accepted::default(),
+            )
+            .map(drop),
             _ => Ok(()),
         }
     }

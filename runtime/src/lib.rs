@@ -44,4 +44,5 @@ pub use read::Input;
 pub use run::{NewIntake, Plan};
 pub use running::{Begun, Event, Running, Stop};
 pub use share::BusySeconds;
+pub use start::Accepted;
 pub use storage::{Bucket, Place, Service, Storage};

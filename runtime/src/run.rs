@@ -1,5 +1,7 @@
 //! A job's life: start (fence, claim, load), run (readers, workers, commit thread, followers), end (drain or fault).
 
+mod take_over;
+
 use crate::acks::Acks;
 use crate::board_room::{BoardRoom, WindowRules};
 use crate::commit::CommitLine;
@@ -9,7 +11,7 @@ use crate::discovery::Discovery;
 use crate::drift::{Alignment, Drift};
 use crate::follow::FollowDesk;
 use crate::follower_thread::{FollowerThread, Reached, Taken};
-use crate::journal::{Genesis, Journal, JournalSettings, LoadFrom, Recovered, Standing, StartOffset, Started, Writer};
+use crate::journal::{Genesis, Journal, JournalSettings, Recovered, StartOffset, Writer};
 use crate::lag::Lag;
 use crate::observe::Observer;
 use crate::pipeline::{Pipeline, WorkerKit};
@@ -17,7 +19,7 @@ use crate::read::Feed;
 use crate::reader_thread::ReaderThread;
 use crate::running::{Begun, Event, Running, Stop};
 use crate::share::{self, BusySeconds};
-use crate::start;
+use crate::start::{self, Accepted};
 use crate::storage::Storage;
 use crate::ticker::Ticker;
 use serde_json::Value;
@@ -28,7 +30,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use stream::{
     Assignment, Claim, Clock, Fault, Follower, Generation, Intake, PartitionInfo, PartitionPosition, PartitionState,
-    Progress, Reader, Sequence, Source, SourceIdentity,
+    Reader, Sequence, Source,
 };
 
 /// Tables that lack more records than this many compactions take in are not marked in memory at a start: reading all of
@@ -64,6 +66,8 @@ pub struct Plan {
     pub epoch_max_events: u64,
     /// Read to what is there at start, then end.
     pub until_end: bool,
+    /// What a person said may be lost.
+    pub accepted: Accepted,
     /// Bytes of rows that may wait in memory for tables that are slow or away; beyond, they come from the journal.
     pub max_backlog: u64,
     /// Silence after which a partition may be idle.
@@ -102,7 +106,7 @@ impl Plan {
         let (above, marks) = match journal.look()? {
             Some(glance) => {
                 start::check_settings(&glance.genesis, &self.semantic)?;
-                start::check_source(&glance.genesis, &source)?;
+                self.look_at_source(&journal, &glance.genesis, &source)?;
                 (Generation(0), BTreeMap::new())
             }
             None => self.look_at_followers()?,
@@ -114,22 +118,25 @@ impl Plan {
             };
             Ok(Genesis {
                 job: self.job.clone(),
-                source,
+                source: source.clone(),
                 partitions: found.iter().map(offset).collect(),
                 settings: self.semantic.clone(),
                 marks,
+                delivered: BTreeMap::new(),
             })
         };
         let started = journal.start(above, genesis)?;
-        let (taken, from) = self.claim(&started)?;
+        // Whoever was there between our look and our fence may have accepted another source.
+        let renewed = start::check_source(&started.source()?, &source, &self.accepted)?;
+        let changed = (started.source()? != source).then_some(source);
+        let (taken, from, rebuilt) = self.claim(&started)?;
         let (created, generation) = (started.created, started.generation);
-        let (mut recovered, writer) = started.load(&from)?;
-        start::check_coverage("the tables", recovered.tables)?;
+        let (mut recovered, mut writer) = started.load(&from)?;
         start::check_coverage("the dead letters", recovered.dead_letters_coverage)?;
         if !created {
             found = self.source.partitions()?;
         }
-        recovered.partitions = start::check_offsets(&recovered.partitions, &found)?;
+        self.go_on(&mut recovered, &mut writer, &found, renewed, changed, rebuilt)?;
         let begun = Begun {
             generation,
             sequence: recovered.last_epoch.0,
@@ -137,102 +144,6 @@ impl Plan {
             consumed: recovered.ledger.values().map(|line| line.consumed).sum(),
         };
         self.launch(begun, recovered, writer, &found, taken, build)
-    }
-
-    /// A source that is away, or not there yet, is waited for.
-    fn wait_for_source(&self) -> Result<SourceIdentity, Fault> {
-        let deadline = self.clock.monotonic() + self.start_deadline;
-        let mut said = false;
-        loop {
-            match self.source.identity() {
-                Err(fault) if fault.is_transient() && self.clock.monotonic() < deadline => {
-                    if !said {
-                        tracing::warn!(at_most = ?self.start_deadline, %fault, "waiting for the source");
-                    }
-                    said = true;
-                    std::thread::sleep(Duration::from_millis(500));
-                }
-                identity => return identity,
-            }
-        }
-    }
-
-    /// An empty journal waits for its sinks: what they show decides.
-    fn look_at_followers(&mut self) -> Result<(Generation, BTreeMap<String, i64>), Fault> {
-        let deadline = self.clock.monotonic() + self.start_deadline;
-        let (mut found, mut marks) = (Vec::new(), BTreeMap::new());
-        for follower in &mut self.followers {
-            let mut said = false;
-            let (progress, mark) = loop {
-                match follower.look().and_then(|progress| Ok((progress, follower.mark()?))) {
-                    Ok(seen) => break seen,
-                    Err(fault) if fault.is_transient() && self.clock.monotonic() < deadline => {
-                        if !said {
-                            tracing::warn!(follower = follower.name(), at_most = ?self.start_deadline, %fault, "a fresh start waits for this sink");
-                        }
-                        said = true;
-                        std::thread::sleep(Duration::from_millis(500));
-                    }
-                    Err(fault) => return Err(fault),
-                }
-            };
-            found.push((follower.name(), follower.wants().counts, progress));
-            marks.extend(mark.map(|mark| (follower.name().to_owned(), mark)));
-        }
-        Ok((start::check_empty_journal(&found)?, marks))
-    }
-
-    /// Raise our generation in every follower; one that is away is claimed later by its own thread.
-    fn claim(&mut self, started: &Started) -> Result<(Vec<(Taken, Reached)>, LoadFrom), Fault> {
-        let claim = Claim { job: self.job.clone(), generation: started.generation };
-        let first = started.first_generation()?;
-        let mut from = LoadFrom::default();
-        let mut taken = Vec::new();
-        for follower in &mut self.followers {
-            let wants = follower.wants();
-            if let Some(mark) = started.genesis().marks.get(follower.name()) {
-                follower.begin_after(*mark);
-            }
-            let how;
-            let progress = match follower.claim(&claim) {
-                Ok(progress) => {
-                    how = Taken::Claimed;
-                    // Tables of an earlier life hold its rows: their hash is checked, never passed over.
-                    if wants.counts { progress } else { start::own_progress(progress, first) }
-                }
-                Err(fault) if fault.is_transient() => {
-                    tracing::warn!(follower = follower.name(), %fault, "starting without this sink; it will be taken over when it is back");
-                    let ack = started.ack(follower.name())?;
-                    how = Taken::Away(ack.map(|ack| (ack.sequence, ack.hash)));
-                    ack.map(|ack| Progress {
-                        generation: started.generation,
-                        sequence: ack.sequence,
-                        hash: Some(ack.hash),
-                    })
-                }
-                Err(fault) => return Err(fault),
-            };
-            let reached = progress.as_ref().map_or(Sequence(0), |progress| progress.sequence);
-            let far = reached.0 + FAR_BEHIND * self.journal.compact_records as u64;
-            let is_far_behind = wants.counts && far < started.sequence().0;
-            taken.push((how, Reached { sequence: reached, is_far_behind }));
-            if wants.counts {
-                if let Some(progress) = &progress {
-                    let hash = progress.hash.unwrap_or_default();
-                    let standing = started.standing(progress.sequence, hash)?;
-                    let acknowledged = standing == Standing::Gone
-                        && started
-                            .ack(follower.name())?
-                            .is_some_and(|ack| (ack.sequence, ack.hash) == (progress.sequence, hash));
-                    start::check_chain(follower.name(), progress, standing, acknowledged)?;
-                }
-                from.tables = Some(if is_far_behind { started.sequence() } else { reached });
-            }
-            if wants.dead_letters {
-                from.dead_letters = Some((follower.name().to_owned(), reached));
-            }
-        }
-        Ok((taken, from))
     }
 
     fn launch(
@@ -245,6 +156,9 @@ impl Plan {
         build: impl for<'scope> Fn(&mut Pipeline<'scope>) + Send + Sync + 'static,
     ) -> Result<Running, Fault> {
         let Plan { job, workers, source, followers, intake, clock, rules, .. } = self;
+        for (name, line) in &recovered.ledger {
+            metrics::gauge!("topk_lost_offsets", "partition" => name.to_string()).set(line.lost as f64);
+        }
         let lag = Arc::new(Lag::default());
         let ticker = Arc::new(Ticker::new(workers, self.epoch_max_events));
         (self.on_reading)(Stop(ticker.clone()));
@@ -263,8 +177,10 @@ impl Plan {
             Arc::new(Acks::new(followers.iter().map(|follower| (follower.name().to_owned(), holds(&**follower)))));
         let rows_wanted = followers.iter().any(|follower| follower.wants().counts);
         let desk_wake = Arc::new(OnceLock::new());
+        let delivered = std::mem::take(&mut recovered.delivered);
         let undelivered: Vec<(Sequence, Arc<stream::DeadLetter>)> = std::mem::take(&mut recovered.dead_letters)
             .into_iter()
+            .filter(|(_, letter)| Recovered::is_due(&delivered, letter))
             .map(|(sequence, letter)| (sequence, Arc::new(letter)))
             .collect();
         let mut lines = Vec::new();
@@ -293,6 +209,8 @@ impl Plan {
             let own: Vec<(Arc<str>, PartitionState)> = recovered
                 .partitions
                 .iter()
+                // One that is gone is not read; that this may be was accepted.
+                .filter(|(name, _)| found.iter().any(|info| info.name == **name))
                 .enumerate()
                 .filter(|(index, _)| index % workers == worker)
                 .map(|(_, (name, state))| (name.clone(), state.clone()))
@@ -377,6 +295,7 @@ impl Plan {
             ticker: ticker.clone(),
             lag: lag.clone(),
             max_backlog: self.max_backlog,
+            delivered,
             rereader,
             wake: desk_wake,
             drained,

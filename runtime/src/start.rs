@@ -2,11 +2,24 @@
 //! afresh, or refuses rather than lose. Decisions are pure functions; the order of looking is: journal, empty-journal
 //! check, fence, followers' claims, state, source.
 
+mod log;
+
 use crate::journal::{Coverage, Genesis, Standing};
+pub(crate) use log::{Found, GoOn, add_losses, check_log, check_new, check_source};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use stream::{Fault, Generation, PartitionInfo, PartitionState, Progress, SourceIdentity};
+use stream::{Fault, Generation, LossName, Progress, Sequence};
+
+/// What a person has accepted, by flags. Each is used up by what it leads to: the journal names it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Accepted {
+    /// Ranges that are missing from the log (`--accept-loss`).
+    pub losses: Vec<LossName>,
+    /// The source to go on with, as it is named (`--accept-source`).
+    pub source: Option<String>,
+    /// The tables that may be built up again (`--rebuild-sink`).
+    pub rebuild: Option<String>,
+}
 
 /// A changed semantic setting over existing state is refused, with the list of differences.
 pub(crate) fn check_settings(genesis: &Genesis, configured: &BTreeMap<String, Value>) -> Result<(), Fault> {
@@ -25,20 +38,6 @@ pub(crate) fn check_settings(genesis: &Genesis, configured: &BTreeMap<String, Va
     ))
 }
 
-/// A journal goes on only on the source it began with.
-pub(crate) fn check_source(genesis: &Genesis, found: &SourceIdentity) -> Result<(), Fault> {
-    if genesis.source == *found {
-        return Ok(());
-    }
-    let show =
-        |source: &SourceIdentity| format!("{} {} {} {}", source.kind, source.cluster, source.topic, source.topic_id);
-    Err(Fault::refused(
-        "the source is not the one this journal began with",
-        format!("journaled: {}; found: {}", show(&genesis.source), show(found)),
-        "point the job at the source it began with, or give it a fresh job.state, job.name and sinks",
-    ))
-}
-
 /// An empty journal beside tables with progress means that the journal is lost: refused. Boards and dead letters alone
 /// are overwritten or passed over, from a generation above theirs.
 pub(crate) fn check_empty_journal(followers: &[(&'static str, bool, Option<Progress>)]) -> Result<Generation, Fault> {
@@ -53,7 +52,9 @@ pub(crate) fn check_empty_journal(followers: &[(&'static str, bool, Option<Progr
                     "they are as of epoch {} of generation {}: the journal they follow is lost or job.state names another place",
                     progress.sequence, progress.generation
                 ),
-                "restore the journal or correct job.state; to count anew, give the job fresh tables (sink.postgres.table_prefix or schema, sink.sqlite.path)",
+                format!(
+                    "restore the journal or correct job.state; or build it again from these tables: topk recover --from-{name} (with your settings, then topk run); to count anew, give the job fresh tables (sink.postgres.table_prefix or schema, sink.sqlite.path)"
+                ),
             ));
         }
         above = above.max(progress.generation);
@@ -61,29 +62,68 @@ pub(crate) fn check_empty_journal(followers: &[(&'static str, bool, Option<Progr
     Ok(above)
 }
 
-/// Tables whose last commit is not in our chain are of another life, or the journal lost commits.
-pub(crate) fn check_chain(
+/// What becomes of the rows of tables.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Rows {
+    /// They stay, and what changed since is written again.
+    Stay,
+    /// They are an older copy: what the journal has is written again, and what it no longer has goes.
+    AreOld,
+    /// They are of another life, and go.
+    Go,
+}
+
+/// Tables that follow our chain, with all that they lack still in it, go on. What else is found is refused, unless a person
+/// lets them be built up again. `gap`: the record up to which the journal has lost some of what they lack.
+pub(crate) fn check_tables(
     name: &str,
-    progress: &Progress,
+    progress: Option<&Progress>,
     standing: Standing,
     acknowledged: bool,
-) -> Result<(), Fault> {
-    let why = match standing {
-        Standing::InChain => return Ok(()),
-        Standing::Gone if acknowledged => return Ok(()),
-        Standing::Gone => {
-            "that record has been compacted away, and the journal does not remember that they acknowledged it"
+    gap: Option<Sequence>,
+    accepted: &Accepted,
+) -> Result<Rows, Fault> {
+    let is_accepted = accepted.rebuild.as_deref() == Some(name);
+    let (rows, why, means) = match (standing, gap) {
+        (Standing::InChain, None) => return Ok(Rows::Stay),
+        (Standing::Gone, None) if acknowledged => return Ok(Rows::Stay),
+        (Standing::InChain, Some(gap)) | (Standing::Gone, Some(gap)) if acknowledged || standing == Standing::InChain => (
+            Rows::AreOld,
+            format!("records up to {gap} that they have not acted on were compacted away; an older backup was restored, or the tables were emptied"),
+            "rows of windows that became final in between are gone; all else is written again",
+        ),
+        (Standing::NotInChain, _) => (
+            Rows::Go,
+            "the journal has no such record: it lost commits, or the tables are from another life".to_owned(),
+            "the tables are emptied, and everything that the journal has is written anew; windows that were final before its last compaction stay without rows",
+        ),
+        (Standing::InChain | Standing::Gone, _) => (
+            Rows::AreOld,
+            "that record has been compacted away, and the journal does not remember that they acknowledged it: an older backup was restored, or the tables are from another life".to_owned(),
+            "they are taken for an older copy of this job's tables; rows of windows that became final in between are gone, and all else is written again",
+        ),
+    };
+    if is_accepted {
+        return Ok(rows);
+    }
+    let as_of = match progress {
+        Some(Progress { sequence, hash: Some(hash), .. }) => {
+            format!("they are as of epoch {sequence} with commit hash {hash}; ")
         }
-        Standing::NotInChain => "the journal has no such record: it lost commits, or the tables are from another life",
+        _ => "they have nothing yet; ".to_owned(),
+    };
+    let what = match rows {
+        Rows::AreOld if standing == Standing::InChain => {
+            format!("the tables in {name} lack what the journal no longer has")
+        }
+        _ => format!("the tables in {name} do not follow this journal"),
     };
     Err(Fault::refused(
-        format!("the tables in {name} do not follow this journal"),
+        what,
+        format!("{as_of}{why}"),
         format!(
-            "they are as of epoch {} with commit hash {}; {why}",
-            progress.sequence,
-            progress.hash.unwrap_or_default()
+            "restore the journal or the tables (a newer backup) that belong together; or build them up again: topk run --rebuild-sink {name} (with your other arguments; {means}; it is kept in the journal)"
         ),
-        "restore the journal or the tables that belong together; to count anew, give the job fresh job.state and tables",
     ))
 }
 
@@ -103,66 +143,6 @@ pub(crate) fn check_coverage(what: &str, coverage: Coverage) -> Result<(), Fault
 /// after its mark.
 pub(crate) fn own_progress(progress: Option<Progress>, first: Generation) -> Option<Progress> {
     progress.filter(|progress| progress.generation >= first || progress.generation == Generation(0))
-}
-
-/// What the log still holds against where we stand: an offset that is gone is refused with the exact range. Partitions
-/// the journal does not know are read from their beginning, which must be 0, and rejoin by the rule for new ones.
-pub(crate) fn check_offsets(
-    journaled: &BTreeMap<Arc<str>, PartitionState>,
-    found: &[PartitionInfo],
-) -> Result<BTreeMap<Arc<str>, PartitionState>, Fault> {
-    let mut partitions = journaled.clone();
-    for (name, state) in journaled {
-        let Some(info) = found.iter().find(|info| info.name == *name) else {
-            return Err(Fault::refused(
-                format!("partition {name} is gone from the source"),
-                format!("the journal stands at offset {} in it", state.next_offset),
-                "bring the partition (or file) back, or start afresh with a new job.state, job.name and sinks",
-            ));
-        };
-        let lost = if info.earliest > state.next_offset {
-            Some(format!(
-                "records {} to {} of partition {name} are no longer in the log, which starts at {}",
-                state.next_offset,
-                info.earliest - 1,
-                info.earliest
-            ))
-        } else if info.end < state.next_offset {
-            Some(format!(
-                "the log of partition {name} ends at {}, before our offset {}: records {} to {} that were counted are gone",
-                info.end,
-                state.next_offset,
-                info.end,
-                state.next_offset - 1
-            ))
-        } else {
-            None
-        };
-        if let Some(why) = lost {
-            return Err(Fault::refused(
-                "the log no longer holds what comes next",
-                why,
-                "bring the records back (retention, a restored log), or start afresh with a new job.state, job.name and sinks",
-            ));
-        }
-    }
-    for info in found.iter().filter(|info| !journaled.contains_key(&info.name)) {
-        partitions.insert(info.name.clone(), check_new(info)?);
-    }
-    Ok(partitions)
-}
-
-/// A partition that the journal does not know, at start or while the job runs: read from its beginning, which must be 0,
-/// and held until it is granted a floor.
-pub(crate) fn check_new(info: &PartitionInfo) -> Result<PartitionState, Fault> {
-    if info.earliest > 0 {
-        return Err(Fault::refused(
-            format!("new partition {} cannot be read from its beginning", info.name),
-            format!("its log starts at {}: records 0 to {} are gone", info.earliest, info.earliest - 1),
-            "start afresh with a new job.state, job.name and sinks",
-        ));
-    }
-    Ok(PartitionState::held_from(0, 0))
 }
 
 #[cfg(test)]

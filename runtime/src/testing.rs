@@ -24,6 +24,10 @@ pub(crate) fn nothing_recovered() -> Recovered {
         dead_letters: Vec::new(),
         dead_letters_coverage: Coverage::Exact,
         future: BTreeSet::new(),
+        losses: Vec::new(),
+        rebuilt: Vec::new(),
+        delivered: BTreeMap::new(),
+        source: None,
     }
 }
 
@@ -46,6 +50,7 @@ pub(crate) fn rereader(windows: Windows) -> Rereader {
         partitions: BTreeMap::new(),
         settings: BTreeMap::new(),
         marks: BTreeMap::new(),
+        delivered: BTreeMap::new(),
     };
     let started = journal.start(Generation(0), || Ok(genesis)).unwrap();
     started.load(&LoadFrom::default()).unwrap().1.rereader()

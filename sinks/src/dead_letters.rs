@@ -247,6 +247,33 @@ impl Follower for DeadLetterFile {
         Ok(self.read_marker()?.map(|marker| progress(&marker)))
     }
 
+    /// Of a torn end nothing; of letters that were put aside those that are still there.
+    fn letters(&mut self, see: &mut dyn FnMut(&str, i64, &str)) -> Result<(), Fault> {
+        #[derive(Deserialize)]
+        struct Said {
+            error: String,
+            partition: String,
+            offset: i64,
+        }
+        let length = self.read_marker()?.map(|marker| usize::try_from(marker.length).unwrap_or(usize::MAX));
+        for (path, length) in [(rotate::aside(&self.path), None), (self.path.clone(), length)] {
+            let text = match std::fs::read(&path) {
+                Ok(text) => text,
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => return Err(self.fault(&error)),
+            };
+            let end = length.unwrap_or(usize::MAX).min(text.len());
+            for line in text[..end].split_inclusive(|byte| *byte == b'\n') {
+                let said: Said = serde_json::from_slice(line).map_err(|error| {
+                    let hint = "move the file away: it was not written by this program";
+                    Fault::failed(format!("cannot read the dead letters in {}", path.display()), error, hint)
+                })?;
+                see(&said.partition, said.offset, &said.error);
+            }
+        }
+        Ok(())
+    }
+
     /// The generation that wrote last.
     fn mark(&mut self) -> Result<Option<i64>, Fault> {
         Ok(self.read_marker()?.and_then(|marker| i64::try_from(marker.generation.0).ok()))

@@ -98,6 +98,18 @@ impl Source for FileSource {
         Ok(ends.into_iter().map(info).collect())
     }
 
+    fn replaced(&self, positions: &[PartitionPosition]) -> Result<Vec<Arc<str>>, Fault> {
+        let now = self.list()?;
+        let mut replaced = Vec::new();
+        for position in positions {
+            let Some((path, _)) = now.get(&position.name) else { continue };
+            if refill::is_replaced(path, position)? {
+                replaced.push(position.name.clone());
+            }
+        }
+        Ok(replaced)
+    }
+
     fn open(&self, assigned: &[PartitionPosition]) -> Result<Box<dyn SourceReader>, Fault> {
         let now = self.list()?;
         let ends = self.frozen(&now);
@@ -110,9 +122,7 @@ impl Source for FileSource {
                 ));
             };
             let end = ends.as_ref().map(|ends| ends.get(&position.name).copied().unwrap_or(0));
-            let tail = Tail::open(path, position.offset, end)?;
-            refill::check(path, position)?;
-            Ok(tail)
+            Tail::open(path, position.offset, end)
         };
         let tails = assigned.iter().map(open).collect::<Result<Vec<_>, Fault>>()?;
         Ok(Box::new(FileReader { tails, turn: 0, reads: 0, ends: Vec::new() }))

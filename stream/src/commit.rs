@@ -117,6 +117,15 @@ pub struct LedgerLine {
     pub counted: u64,
     /// Of these, dead letters.
     pub dead_lettered: u64,
+    /// Offsets that are missing from the log and that a person accepted as lost; none of them is in `consumed` for it.
+    #[serde(default, skip_serializing_if = "is_none_lost")]
+    pub lost: u64,
+}
+
+/// Accounts without a loss are written as they were before there could be any.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_none_lost(lost: &u64) -> bool {
+    *lost == 0
 }
 
 /// The data message `committed`: epoch `epoch` is durable as record `sequence`. Frontiers never mean this.

@@ -117,6 +117,16 @@ pub trait LostRows: Send + Sync + fmt::Debug {
 /// Counts, a bounded number at a time. Getting the next ones may block.
 pub type RowChunks = Box<dyn Iterator<Item = Result<Vec<RowBlock>, Fault>> + Send>;
 
+/// Which rows are let go before tables are built up again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Forget {
+    /// All: they are of another life.
+    Everything,
+    /// Counts and rankings of windows that may have changed since, and that were final at this watermark: the journal has
+    /// them no more.
+    FinalBy(Option<EventTime>),
+}
+
 /// Something outside that follows the journal. Runs on a thread of its own; may block, but every wait has a deadline.
 pub trait Follower: Send {
     /// For logs and metrics: `postgres`, `redis`, …
@@ -140,8 +150,30 @@ pub trait Follower: Send {
         Ok(None)
     }
 
+    /// Every dead letter of ours that is there, in the order of its partition: partition, offset, code. For a journal that
+    /// must be built again; reads everything.
+    ///
+    /// # Errors
+    /// As [`Follower::look`]; something there is no letter of this program's.
+    fn letters(&mut self, _see: &mut dyn FnMut(&str, i64, &str)) -> Result<(), Fault> {
+        Ok(())
+    }
+
     /// What stands before this mark is of an earlier life. Called before [`Follower::claim`].
     fn begin_after(&mut self, _mark: i64) {}
+
+    /// What a lost journal would be built on again, as JSON text; kept with the next claim or step by whoever could bring it
+    /// back.
+    fn remember(&mut self, _journal: &str) {}
+
+    /// After a claim: let rows go that cannot be trusted or brought up to date, because a person said so. What the journal
+    /// still has comes with the next step. Tells the job watermark that the rows were as of.
+    ///
+    /// # Errors
+    /// As [`Follower::claim`].
+    fn forget(&mut self, _rows: Forget) -> Result<Option<EventTime>, Fault> {
+        Ok(None)
+    }
 
     /// Raise the generation, so that an older incarnation's writes fail, and only then read what is recorded.
     ///

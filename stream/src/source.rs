@@ -4,6 +4,7 @@
 use crate::{Fault, RawRecord};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,14 @@ pub struct SourceIdentity {
     pub topic: String,
     /// Topic id where there is one, else empty.
     pub topic_id: String,
+}
+
+/// `kafka:CLUSTER:TOPIC:ID`, `file:DIRECTORY:PATTERN:`: how a person names it.
+impl fmt::Display for SourceIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SourceIdentity { kind, cluster, topic, topic_id } = self;
+        write!(f, "{kind}:{cluster}:{topic}:{topic_id}")
+    }
 }
 
 /// What a source says of a partition when asked, at one moment.
@@ -57,6 +66,15 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// As [`Source::identity`].
     fn partitions(&self) -> Result<Vec<PartitionInfo>, Fault>;
+
+    /// Of these positions, all of which lie in the log: the partitions that hold another record before the position than
+    /// the fingerprint says, because they were cut and filled again, or replaced.
+    ///
+    /// # Errors
+    /// As [`Source::identity`].
+    fn replaced(&self, _positions: &[PartitionPosition]) -> Result<Vec<Arc<str>>, Fault> {
+        Ok(Vec::new())
+    }
 
     /// Start reading these partitions; their index here is the index in every record. May be empty.
     ///

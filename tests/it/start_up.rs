@@ -5,11 +5,14 @@ use std::fs;
 use tests::kafka::{self, Record};
 use tests::{Finished, Setup};
 
+mod accepted;
 mod away;
 mod fenced;
 mod journal;
 mod log;
 mod owners;
+mod rebuilt;
+mod recovered;
 mod settings;
 
 /// 2025-10-19T12:00:00Z.

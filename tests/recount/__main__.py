@@ -58,7 +58,7 @@ def recount(settings, options, tables, found):
         Decoder(settings["event.key"], settings["event.time"], settings["event.max_bytes"], settings["event.max_key_bytes"]),
         settings["time.zone"], settings["windows.tumbling"],
         duration(settings["time.out_of_orderness"]), duration(settings["time.allowed_lateness"]),
-        FutureRule(duration(settings["time.max_future_skew"]), refused, options.started), options.floors,
+        FutureRule(duration(settings["time.max_future_skew"]), refused, options.started), options.floors, options.lost,
     )
     counter.add(log)
     return log, counter.finish()

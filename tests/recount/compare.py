@@ -166,9 +166,10 @@ class Comparison:
         found = {partition: tuple(numbers) for partition, *numbers in tables.ledger()}
         for partition in sorted(set(edges) | set(found)):
             known = self.result.partitions.get(partition)
-            expected = (known.consumed, known.counted, known.dead_lettered) if known else (0, 0, 0)
-            what = f"partition {partition} (consumed, counted, dead-lettered)"
-            self.report.equal("topk_ledger", what, expected, found.get(partition, (0, 0, 0)))
+            lost = sum(last - first + 1 for first, last in self.result.lost.get(partition, ()))
+            expected = (known.consumed, known.counted, known.dead_lettered, lost) if known else (0, 0, 0, lost)
+            what = f"partition {partition} (consumed, counted, dead-lettered, lost)"
+            self.report.equal("topk_ledger", what, expected, found.get(partition, (0, 0, 0, 0)))
 
     def dead_letters(self, letters):
         """Every dead letter: each refused record exactly once, whole, under its code."""

@@ -61,7 +61,7 @@ class FutureRule:
 class Recount:
     """Adds records in the order of their partitions; `finish` sums the windows."""
 
-    def __init__(self, decoder, zone, kinds, out_of_orderness, allowed_lateness, future, floors=()):
+    def __init__(self, decoder, zone, kinds, out_of_orderness, allowed_lateness, future, floors=(), lost=()):
         self.decoder, self.future = decoder, future
         self.calendar = Calendar(zone, kinds)
         self.kinds = self.calendar.kinds
@@ -69,6 +69,9 @@ class Recount:
         self.floors = defaultdict(list)
         for partition, offset, floor in floors:  # granted by the journal to a partition that woke up
             self.floors[partition].append((offset, floor))
+        self.lost = defaultdict(list)
+        for partition, first, last in lost:  # accepted as lost before it was read: counts nowhere, even if it is there again
+            self.lost[partition].append((first, last))
         self.partitions = defaultdict(Partition)
         self.dead = {}
         self.spans = {}
@@ -77,8 +80,10 @@ class Recount:
     def add(self, records):
         decode, future, cells, spans = self.decoder.decode, self.future, self.cells, self.spans
         disorder, lateness, skew = self.out_of_orderness, self.allowed_lateness, self.future.skew
-        partitions, floors = self.partitions, self.floors
+        partitions, floors, lost = self.partitions, self.floors, self.lost
         for partition, offset, timestamp, log_append, raw_key, value, headers in records:
+            if lost and any(first <= offset <= last for first, last in lost.get(partition, ())):
+                continue
             known = partitions[partition]
             if offset <= known.last_offset:
                 raise ValueError(f"partition {partition}: offset {offset} came after {known.last_offset}")
@@ -126,6 +131,7 @@ class Result:
         self.allowed_lateness = recount.allowed_lateness
         self.partitions, self.dead = dict(recount.partitions), recount.dead
         self.believed = recount.future.believed
+        self.lost = dict(recount.lost)
         self.counts = {kind: {} for kind in self.kinds}
         self.ends = {kind: {} for kind in self.kinds}
         self.late = {kind: Counter() for kind in self.kinds}

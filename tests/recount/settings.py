@@ -95,6 +95,7 @@ def arguments(words=None):
     parser.add_argument("--until", metavar="OFFSETS",
                         help='count only below these offsets: JSON such as {"0":120,"1":98}, a file of it, or "tables": where topk_progress stands')
     parser.add_argument("--floors", default="[]", help="floors granted to partitions that woke up: JSON [[partition, offset, ms], …]")
+    parser.add_argument("--lost", default="[]", help="what was accepted as lost before it was read: JSON [[partition, first, last], …]")
     parser.add_argument("--started", type=int, default=0, metavar="MS",
                         help="when the job first started, epoch ms: no clock of its was earlier, no board of its is older")
     parser.add_argument("--show", type=int, default=20, metavar="N", help="differences shown by name per check (default 20)")
@@ -122,6 +123,7 @@ def arguments(words=None):
     if settings["source.kind"] not in ("kafka", "file"):
         parser.error(f"source.kind = {settings['source.kind']}: there is no log to recount")
     options.floors = [(str(partition), offset, floor) for partition, offset, floor in json.loads(options.floors)]
+    options.lost = [(str(partition), first, last) for partition, first, last in json.loads(options.lost)]
     if options.until and options.until != "tables":
         words = options.until if options.until.lstrip().startswith("{") else Path(options.until).read_text()
         options.until = {str(partition): offset for partition, offset in json.loads(words).items()}

@@ -56,8 +56,8 @@ class Tables:
             yield int(epoch), json.loads(offsets), Times(None)[as_of] if as_of else None
 
     def ledger(self):
-        """(partition, consumed, counted, dead-lettered)."""
-        columns = "partition, consumed, counted, dead_lettered"
+        """(partition, consumed, counted, dead-lettered, lost)."""
+        columns = "partition, consumed, counted, dead_lettered, lost"
         for partition, *numbers in self.rows(f"SELECT {columns} FROM {self.qualifier}topk_ledger"):
             yield str(partition), *(int(number) for number in numbers)
 

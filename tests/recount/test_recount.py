@@ -146,7 +146,7 @@ def written(folder):
     database.execute("CREATE TABLE top_k_videos (period, region, start_time, end_time, rank, video_id, view_count)")
     database.execute('CREATE TABLE window_status ("window", window_start, window_end, state, views, videos, late, epoch)')
     database.execute("CREATE TABLE topk_progress (shard, generation, epoch, top_k_epoch, commit_hash, offsets, as_of, updated_at)")
-    database.execute("CREATE TABLE topk_ledger (partition, consumed, counted, dead_lettered)")
+    database.execute("CREATE TABLE topk_ledger (partition, consumed, counted, dead_lettered, lost)")
     boards = {f"topk:{pointer}": content.encode() for pointer, content in POINTERS.items()}
     for kind, (start, end), label, state, late, counts, top in WINDOWS:
         row = (kind, rfc(start), rfc(end), state, sum(counts.values()), len(counts), late, 3)
@@ -165,7 +165,7 @@ def written(folder):
             }).encode()
     offsets = json.dumps({"0": 18, "1": 10})
     database.execute("INSERT INTO topk_progress VALUES (0, 1, 4, 4, 'h', ?, '2025-04-06T14:09:35Z', '')", (offsets,))
-    database.execute("INSERT INTO topk_ledger VALUES ('0', 18, 7, 11), ('1', 2, 2, 0)")
+    database.execute("INSERT INTO topk_ledger VALUES ('0', 18, 7, 11, 0), ('1', 2, 2, 0, 0)")
     values = {offset: value for partition, offset, _, value in EVENTS if partition == "0"}
     lines = []
     for offset, code in DEAD.items():
@@ -251,6 +251,7 @@ class Differences(unittest.TestCase):
             ("topk_progress", sql("UPDATE topk_progress SET as_of = '2025-04-06T14:09:36Z'")),
             ("topk_progress", sql("DELETE FROM topk_progress")),
             ("topk_ledger", sql("UPDATE topk_ledger SET dead_lettered = 10")),
+            ("topk_ledger", sql("UPDATE topk_ledger SET lost = 1 WHERE partition = '1'")),
             ("topk_ledger", sql("DELETE FROM topk_ledger WHERE partition = '1'")),
             ("dead letters", lambda database, lines, boards: lines.pop()),
             ("dead letters", lambda database, lines, boards: lines.append(lines[0])),

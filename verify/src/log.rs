@@ -4,7 +4,7 @@ use crate::recount::{Lane, Recount};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use stream::{Clock, Fault, PartitionInfo, PartitionPosition, RawRecord, RecordSink, Source};
+use stream::{Clock, Fault, Loss, PartitionInfo, PartitionPosition, RawRecord, RecordSink, Source};
 
 /// Told while the log is read: how much of it, and how much there is, in the log's own unit.
 pub type Progress<'a> = &'a dyn Fn(u64, u64);
@@ -20,8 +20,12 @@ const RECORDS_AT_ONCE: usize = 20_000;
 pub type Coverage = BTreeMap<Arc<str>, String>;
 
 /// What the log no longer tells.
-pub fn coverage(lanes: &[Lane], found: &[PartitionInfo]) -> Coverage {
+pub fn coverage(lanes: &[Lane], found: &[PartitionInfo], losses: &[Loss]) -> Coverage {
     let gap = |lane: &Lane| {
+        let hidden = losses.iter().find(|loss| loss.partition == lane.name && loss.hides_what_was_counted());
+        if let Some(loss) = hidden {
+            return Some(format!("{loss} was accepted as lost: what was counted by then cannot be counted again"));
+        }
         let Some(info) = found.iter().find(|info| info.name == lane.name) else {
             return Some("it is gone from the source".to_owned());
         };

@@ -7,7 +7,7 @@ use crate::report::Report;
 use crate::rules::Rules;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use stream::{Decode, EventTime, KindIndex, LedgerLine, RawRecord};
+use stream::{Decode, EventTime, KindIndex, LedgerLine, Loss, LossKind, RawRecord, SourceIdentity};
 
 /// What was decided once and written down, and no log can tell.
 #[derive(Clone, Debug, Default)]
@@ -18,10 +18,22 @@ pub struct Ground {
     pub floors: BTreeMap<Arc<str>, Vec<(i64, EventTime)>>,
     /// Where records lay in the future when they were read.
     pub future: BTreeSet<(Arc<str>, i64)>,
+    /// What was missing from the log and accepted as lost.
+    pub losses: Vec<Loss>,
+    /// The source that was read last.
+    pub source: Option<SourceIdentity>,
     /// No clock of the job's was earlier.
     pub began_at: i64,
     /// No clock of the job's was later.
     pub now: i64,
+}
+
+impl Ground {
+    /// Ranges of a partition that were accepted as lost before they were read.
+    fn unread(&self, partition: &str) -> Vec<(i64, i64)> {
+        let unread = self.losses.iter().filter(|loss| &*loss.partition == partition && loss.kind == LossKind::Unread);
+        unread.filter_map(|loss| Some((loss.first, loss.last?))).collect()
+    }
 }
 
 /// One partition.
@@ -37,6 +49,8 @@ pub struct Lane {
     settled: i64,
     /// Records as of the main cut.
     pub line: LedgerLine,
+    /// What was accepted as lost before it was read, first and last: should it be there again, it counts nowhere.
+    unread: Vec<(i64, i64)>,
     /// W(p) so far.
     watermark: Option<EventTime>,
     /// W(p) as of the main cut.
@@ -76,7 +90,13 @@ impl<'a> Recount<'a> {
         let mut lanes = Vec::new();
         counts.limits.clear();
         for name in names {
-            let start = ground.starts.get(name).copied().unwrap_or(0);
+            let unread = ground.unread(name);
+            let mut start = ground.starts.get(name).copied().unwrap_or(0);
+            while let Some((_, last)) = unread.iter().find(|(first, last)| (*first..=*last).contains(&start)) {
+                start = last + 1;
+            }
+            let lost = ground.losses.iter().filter(|loss| loss.partition == *name && loss.record <= cuts[0].record);
+            let line = LedgerLine { lost: lost.map(Loss::offsets).sum(), ..LedgerLine::default() };
             let limits: Vec<i64> = cuts.iter().map(|cut| cut.offsets.get(name).copied().unwrap_or(start)).collect();
             let (least, greatest) = (limits.iter().min(), limits.iter().max());
             lanes.push(Lane {
@@ -84,7 +104,8 @@ impl<'a> Recount<'a> {
                 start,
                 target: greatest.copied().unwrap_or(start),
                 settled: least.copied().unwrap_or(start),
-                line: LedgerLine::default(),
+                line,
+                unread,
                 watermark: None,
                 main_watermark: None,
                 floors: ground.floors.get(name).cloned().unwrap_or_default(),
@@ -104,7 +125,8 @@ impl<'a> Recount<'a> {
     pub fn record(&mut self, index: usize, record: &RawRecord<'_>) {
         let Recount { rules, counts, lanes, decoder, ground, report, windows } = self;
         let lane = &mut lanes[index];
-        if record.offset >= lane.target {
+        let is_lost = lane.unread.iter().any(|(first, last)| (*first..=*last).contains(&record.offset));
+        if record.offset >= lane.target || is_lost {
             return;
         }
         while let Some((_, floor)) = lane.floors.get(lane.floored).filter(|(from, _)| *from <= record.offset) {

@@ -21,6 +21,9 @@ pub struct Rules {
     pub max_future_skew: i64,
     /// By kind: how long rows are guaranteed behind the watermark; none for ever.
     pub retention: Vec<Option<i64>>,
+    /// Watermarks between which windows became final whose rows the tables lack, which was accepted; from none: all that were
+    /// final by the second.
+    pub lacking: Vec<(Option<EventTime>, EventTime)>,
     /// Places of a ranking.
     pub k: usize,
     pub(crate) calendar: Calendar,
@@ -42,6 +45,7 @@ impl Rules {
             allowed_lateness: 0,
             max_future_skew: 0,
             retention: vec![None; kinds.len()],
+            lacking: Vec::new(),
             k: 0,
             calendar,
         })
@@ -61,6 +65,13 @@ impl Rules {
 
     /// Whether the tables guarantee a window's rows.
     pub(crate) fn is_kept(&self, window: &Window, watermark: Option<EventTime>) -> bool {
+        let is_lacking = |(after, until): &(Option<EventTime>, EventTime)| {
+            let is_final = |at| self.state(window.end, at) == WindowState::Final;
+            is_final(Some(*until)) && !is_final(*after)
+        };
+        if self.lacking.iter().any(is_lacking) {
+            return false;
+        }
         match (self.retention[usize::from(window.kind)], watermark) {
             (Some(retention), Some(watermark)) => window.end.millis() > watermark.millis().saturating_sub(retention),
             _ => true,

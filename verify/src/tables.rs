@@ -41,7 +41,7 @@ pub struct Tables {
     pub as_of: Option<TablesAsOf>,
     /// Rows of the status table.
     pub statuses: BTreeMap<WindowId, StatusFound>,
-    ledger: BTreeMap<String, (i64, i64, i64)>,
+    ledger: BTreeMap<String, [i64; 4]>,
     ranked: BTreeMap<WindowId, RankedFound>,
     /// Rows that belong to no window: (table, what).
     odd: Vec<(String, String)>,
@@ -52,8 +52,8 @@ impl Tables {
     pub fn take(&mut self, row: TableRow<'_>, rules: &mut Rules, counts: &mut Counts) {
         match row {
             TableRow::AsOf(as_of) => self.as_of = Some(as_of),
-            TableRow::Ledger { partition, consumed, counted, dead_lettered } => {
-                self.ledger.insert(partition.to_owned(), (consumed, counted, dead_lettered));
+            TableRow::Ledger { partition, consumed, counted, dead_lettered, lost } => {
+                self.ledger.insert(partition.to_owned(), [consumed, counted, dead_lettered, lost]);
             }
             TableRow::Count { kind, start, key, count } => match rules.calendar.beginning(WindowId { kind, start }) {
                 Some(window) => {
@@ -246,21 +246,18 @@ impl Tables {
             seen.insert(lane.name.to_string());
             report.compared(check, 1);
             let found = self.ledger.get(&*lane.name).copied();
-            let expected = [line.consumed, line.counted, line.dead_lettered];
-            if found.is_none() && line.consumed == 0 {
+            let expected = [line.consumed, line.counted, line.dead_lettered, line.lost];
+            if found.is_none() && line.consumed == 0 && line.lost == 0 {
                 continue;
             }
-            let Some((consumed, counted, dead_lettered)) = found else {
+            let Some(found) = found else {
                 report.differs(check, || {
                     format!("partition {}: expected consumed {}, found no row", lane.name, line.consumed)
                 });
                 continue;
             };
-            for ((member, expected), found) in ["consumed", "counted", "dead_lettered"].into_iter().zip(expected).zip([
-                consumed,
-                counted,
-                dead_lettered,
-            ]) {
+            let members = ["consumed", "counted", "dead_lettered", "lost"];
+            for ((member, expected), found) in members.into_iter().zip(expected).zip(found) {
                 if i128::from(expected) != i128::from(found) {
                     report.differs(check, || {
                         format!("partition {}: {member}: expected {expected}, found {found}", lane.name)

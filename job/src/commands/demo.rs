@@ -5,6 +5,7 @@ use crate::assemble::Assembly;
 use crate::cli::DemoArguments;
 use crate::settings::Settings;
 use crate::{logging, supervise};
+use runtime::Accepted;
 use sources::{Carrier, GeneratorSettings, Shares, SyntheticSettings, SyntheticWords};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -52,5 +53,5 @@ pub(super) fn demo(arguments: &DemoArguments) -> Result<ExitCode, Fault> {
         base: now.0,
         speed: arguments.speed,
     });
-    supervised(&assembly, &Mode { until_end: false, serve: true, demo: true })
+    supervised(&assembly, &Mode { until_end: false, serve: true, demo: true, accepted: Accepted::default() })
 }

@@ -13,7 +13,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
-use stream::{Fault, Sequence};
+use stream::{Fault, Sequence, SourceIdentity};
 
 /// What a check says.
 enum Finding {
@@ -72,6 +72,8 @@ pub(super) fn doctor(arguments: &SettingsArguments) -> Result<ExitCode, Fault> {
 /// What the journal says of itself.
 struct Journaled {
     glance: Glance,
+    /// The source that is read, which may have been accepted in place of the first.
+    source: SourceIdentity,
     /// The next offset of each partition.
     positions: BTreeMap<String, i64>,
 }
@@ -108,7 +110,8 @@ fn journal(assembly: &Assembly) -> (Option<Journaled>, Vec<Finding>) {
     }));
     let partitions = standing["partitions"].as_object().into_iter().flatten();
     let position = |(name, state): (&String, &serde_json::Value)| Some((name.clone(), state["next_offset"].as_i64()?));
-    (Some(Journaled { glance, positions: partitions.filter_map(position).collect() }), findings)
+    let source = serde_json::from_value(standing["source"].clone()).unwrap_or_else(|_| glance.genesis.source.clone());
+    (Some(Journaled { glance, source, positions: partitions.filter_map(position).collect() }), findings)
 }
 
 /// Whether a first start could write there. The nearest directory that exists is tried, with a file that is removed.
@@ -159,14 +162,14 @@ fn source(assembly: &Assembly, journaled: Option<&Journaled>) -> Vec<Finding> {
         partitions.len(),
         grouped(behind.unsigned_abs())
     )));
-    if let Some(journaled) = journaled.filter(|journaled| journaled.glance.genesis.source != identity) {
+    if let Some(journaled) = journaled.filter(|journaled| journaled.source != identity) {
         let of = |source: &stream::SourceIdentity| {
             format!("{} {} of {} {}", source.kind, source.topic, source.cluster, source.topic_id)
         };
         findings.push(Bad(Fault::refused(
             "this is not the source that the journal was read from",
-            format!("it was {}, and this is {}", of(&journaled.glance.genesis.source), of(&identity)),
-            "bring the right one back; to count anew, give the job a new name, state and tables",
+            format!("it was {}, and this is {}", of(&journaled.source), of(&identity)),
+            "bring the right one back; a start names the flag that accepts this one",
         )));
     }
     if partitions.is_empty() {
@@ -176,7 +179,7 @@ fn source(assembly: &Assembly, journaled: Option<&Journaled>) -> Vec<Finding> {
         findings.push(Bad(Fault::refused(
             "what was not read yet has left the log",
             lost.join("; "),
-            "restore the log, or start a new job; next time keep the log longer than the job may stand still",
+            "restore the log; a start names the flag that goes on without it; next time keep the log longer than the job may stand still",
         )));
     }
     findings

@@ -5,6 +5,7 @@ mod demo;
 mod doctor;
 mod generate;
 mod journal;
+mod recover;
 mod run;
 mod serve;
 mod top;
@@ -24,6 +25,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode, Fault> {
     match cli.verb {
         Verb::Demo(arguments) => demo::demo(&arguments),
         Verb::Run(arguments) => run::run(&arguments),
+        Verb::Recover(arguments) => recover::recover(&arguments),
         Verb::Serve(arguments) => serve::serve(&arguments),
         Verb::Generate(arguments) => generate::generate(&arguments),
         Verb::Top(arguments) => top::top(&arguments),

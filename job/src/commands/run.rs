@@ -7,7 +7,7 @@ use crate::http::Readiness;
 use crate::settings::{Settings, SourceKind};
 use crate::video_views;
 use crate::{http, logging, supervise};
-use runtime::{Begun, BusySeconds, Event, Place, RunTotals, Running, Stop};
+use runtime::{Accepted, Begun, BusySeconds, Event, Place, RunTotals, Running, Stop};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -28,7 +28,11 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode, Fault> {
         return supervise::run();
     }
     let assembly = Assembly::new(settings);
-    supervised(&assembly, &Mode { until_end: arguments.until_end, serve: arguments.serve, demo: false })
+    // What follows a range or a name is used up by its record. This is not: only the first child may do it.
+    let rebuild = arguments.rebuild_sink.clone().filter(|_| !supervise::is_restarted());
+    let accepted = Accepted { losses: arguments.accept_loss.clone(), source: arguments.accept_source.clone(), rebuild };
+    let mode = Mode { until_end: arguments.until_end, serve: arguments.serve, demo: false, accepted };
+    supervised(&assembly, &mode)
 }
 
 /// How the job runs in its child.
@@ -36,6 +40,8 @@ pub(super) struct Mode {
     pub(super) until_end: bool,
     pub(super) serve: bool,
     pub(super) demo: bool,
+    /// What may be lost.
+    pub(super) accepted: Accepted,
 }
 
 /// The job itself, until it is drained or fails.
@@ -116,7 +122,9 @@ fn start(
     }
     let pipeline = assembly.pipeline();
     let on_reading = Box::new(move |handle| drop(stop.send_replace(Some(handle))));
-    let running = assembly.plan(mode.until_end, on_reading)?.start(move |run| video_views::build(run, &pipeline))?;
+    let running = assembly
+        .plan(mode.until_end, mode.accepted.clone(), on_reading)?
+        .start(move |run| video_views::build(run, &pipeline))?;
     ready.begin();
     Ok((running, endpoints))
 }

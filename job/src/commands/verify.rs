@@ -7,14 +7,14 @@ use crate::logging::bar;
 use crate::recount::{Cuts, Gathered, boards_of, rules_of, tables_of};
 use crate::settings::{BoardKind, Settings, SourceKind, TablesKind};
 use crate::shown::{grouped, printable};
-use runtime::journal::{Decisions, Journal, Recovered};
+use runtime::journal::{Decisions, Journal, Rebuilt, Recovered};
 use sources::JsonDecoder;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use stream::{Fault, LedgerLine, Sequence, WindowId, WindowState};
+use stream::{EventTime, Fault, LedgerLine, LossKind, Sequence, WindowId, WindowState};
 use verify::{Coverage, Cut, Ground, Lane, Recount, Report, Rules};
 
 /// Differences of each check that are shown by name.
@@ -39,6 +39,9 @@ pub(super) fn verify(arguments: &SettingsArguments) -> Result<ExitCode, Fault> {
     // Read last, so that it knows every epoch that something carries.
     let Some(decisions) = journal.decisions()? else { return Err(empty(&assembly.journal_place())) };
     unreached(&assembly, tables, &mut report);
+    accepted(&decisions, &mut report);
+    let built_up = decisions.rebuilt.iter().filter(|rebuilt| tables.is_some_and(|epoch| rebuilt.record <= epoch));
+    rules.lacking = built_up.map(|rebuilt| (rebuilt.after, rebuilt.until)).collect();
     let (cuts, ranked) = cuts(&journal, &decisions, &gathered)?;
 
     let ground = ground(&assembly, &decisions);
@@ -74,6 +77,28 @@ fn same_settings(assembly: &Assembly, journal: &Journal) -> Result<(), Fault> {
         format!("it counts by {name} = {journaled}, and the settings say {configured}"),
         "give the settings that this job runs with (--config FILE)",
     ))
+}
+
+/// What a person said may be lost.
+fn accepted(decisions: &Decisions, report: &mut Report) {
+    for loss in &decisions.losses {
+        let what = match loss.kind {
+            LossKind::Unread => "it was gone before it was read, and is in no count",
+            LossKind::Cut => "it had been counted when the log ended before it",
+            LossKind::Replaced => "something else stands there, and is in no count",
+            LossKind::Gone => "the partition was gone",
+            LossKind::Renewed => "the source was made anew",
+        };
+        let at = EventTime::from_millis(loss.at.0);
+        report.notes.push(format!("accepted as lost at {at}: {}: {what}", printable(&loss.to_string())));
+    }
+    for Rebuilt { follower, after, until, at, .. } in &decisions.rebuilt {
+        let (at, after) =
+            (EventTime::from_millis(at.0), after.map_or_else(String::new, |after| format!("after W {after} and ")));
+        report.notes.push(format!(
+            "the tables in {follower} were built up again at {at}: they have no rows of windows that became final {after}by W {until}, and these are not compared"
+        ));
+    }
 }
 
 /// What cannot be seen from here.
@@ -119,6 +144,8 @@ fn ground(assembly: &Assembly, decisions: &Decisions) -> Ground {
         starts: decisions.genesis.partitions.iter().map(|(name, start)| (name.clone(), start.offset)).collect(),
         floors: partitions.map(|(name, state)| (name.clone(), state.floors.clone())).collect(),
         future: decisions.future.clone(),
+        losses: decisions.losses.clone(),
+        source: Some(decisions.source.clone()),
         began_at: decisions.began_at.0,
         now: assembly.clock.now().0,
     }
@@ -160,12 +187,11 @@ fn counted(
             recount.lanes.iter().map(|lane| (lane.name.clone(), why.to_owned())).collect()
         }
         Some(source) => {
-            let (identity, began) = (source.identity()?, journal.look()?.map(|glance| glance.genesis.source));
-            if began.as_ref() != Some(&identity) {
-                let why = "the log is not the one that the job began with (another cluster, topic or folder)";
+            if ground.source.as_ref() != Some(&source.identity()?) {
+                let why = "the log is not the one that the job reads (another cluster, topic or folder)";
                 recount.lanes.iter().map(|lane| (lane.name.clone(), why.to_owned())).collect()
             } else {
-                verify::coverage(&recount.lanes, &source.partitions()?)
+                verify::coverage(&recount.lanes, &source.partitions()?, &ground.losses)
             }
         }
     };

@@ -272,7 +272,7 @@ fn accounts_add_up_over_epochs() {
     let says = &mut bench.says[0];
     (says.next_offset, says.consumed, says.dead_lettered) = (3, 1, 1);
     bench.commit();
-    let line = LedgerLine { consumed: 3, counted: 2, dead_lettered: 1 };
+    let line = LedgerLine { consumed: 3, counted: 2, dead_lettered: 1, lost: 0 };
     assert_eq!(bench.committer.ledger()[&name(0)], line);
 }
 

@@ -106,6 +106,7 @@ impl Bench {
             ticker: Arc::new(Ticker::new(1, 1)),
             lag: Arc::default(),
             max_backlog: MAX_BACKLOG,
+            delivered: BTreeMap::new(),
             rereader: crate::testing::rereader(windows()),
             wake: Arc::default(),
             drained: tell,

@@ -98,7 +98,7 @@ pub(super) fn missing(name: &str) -> Fault {
     Fault::refused(
         format!("cannot read journal object {name}"),
         "it is not there, and the state cannot be put together without it",
-        "restore the object from a copy of the state, or rebuild the journal from the tables",
+        "restore the object from a copy of the state, or move the journal away and build it again from the tables (topk recover)",
     )
 }
 

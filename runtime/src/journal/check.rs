@@ -11,7 +11,7 @@ use super::{Journal, slots};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use stream::{Fault, Sequence, WindowId, WindowState};
+use stream::{Fault, Sequence, WallTime, WindowId, WindowState};
 
 /// Told while a check runs, by any thread: objects read, and how many there are.
 pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
@@ -163,7 +163,12 @@ impl Check<'_> {
         findings.records = (oldest, last, last.0 + 1 - oldest.0);
         match by_number.get(&FIRST) {
             Some(first) => match first.opened.json(0) {
-                Ok(body) => Some(Origin { body, hash: first.opened.hash, generation: first.link.generation }),
+                Ok(body) => Some(Origin {
+                    body,
+                    hash: first.opened.hash,
+                    generation: first.link.generation,
+                    began_at: WallTime(first.link.written_at),
+                }),
                 Err(fault) => {
                     findings.wrong.push(format!("{}: {}", fault.what, fault.why));
                     None

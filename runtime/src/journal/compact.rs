@@ -173,7 +173,7 @@ pub(super) fn fold(
 }
 
 /// Collects groups into parts of a good size.
-struct Parts<'a> {
+pub(super) struct Parts<'a> {
     objects: &'a Objects,
     order: &'a Order,
     folder: String,
@@ -184,7 +184,7 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    fn new(objects: &'a Objects, order: &'a Order) -> Self {
+    pub(super) fn new(objects: &'a Objects, order: &'a Order) -> Self {
         let Order { through, generation, nonce, .. } = order;
         let folder = format!(
             "{BASES}/{through:020}-{generation:020}-{nonce:016x}",
@@ -194,7 +194,7 @@ impl<'a> Parts<'a> {
         Parts { objects, order, folder, open: Vec::new(), open_bytes: 0, next_group: 0, done: Vec::new() }
     }
 
-    fn add(&mut self, group: GroupState) -> Result<(), Fault> {
+    pub(super) fn add(&mut self, group: GroupState) -> Result<(), Fault> {
         let last = group.group.0;
         self.open_bytes += group.keys.bytes() + group.keys.len() + 8 * group.panes.len();
         self.open.push(group);
@@ -220,7 +220,7 @@ impl<'a> Parts<'a> {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<(String, Vec<PartObject>), Fault> {
+    pub(super) fn finish(mut self) -> Result<(String, Vec<PartObject>), Fault> {
         self.close(KEY_GROUPS - 1)?;
         Ok((self.folder, self.done))
     }

@@ -191,6 +191,9 @@ impl Summary {
         }
         self.ledger.extend(body.ledger.iter().map(|(name, line)| (name.clone(), *line)));
         self.acks.extend(body.acks.iter().map(|(name, ack)| (name.clone(), *ack)));
+        self.losses.extend(body.losses.iter().cloned());
+        self.rebuilt.extend(body.rebuilt.iter().cloned());
+        self.source = body.source.clone().or(self.source.take());
         for (window, n) in &body.late {
             self.totals.entry(*window).or_default().late += n;
         }

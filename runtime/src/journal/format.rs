@@ -201,7 +201,7 @@ pub(super) fn unreadable(name: &str, why: impl std::fmt::Display) -> Fault {
     Fault::failed(
         format!("cannot read journal object {name}"),
         why,
-        "restore the object from a copy of the state, or rebuild the journal from the tables",
+        "restore the object from a copy of the state, or move the journal away and build it again from the tables (topk recover)",
     )
 }
 

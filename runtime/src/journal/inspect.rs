@@ -148,7 +148,7 @@ impl Journal {
         };
         Ok(Some(json!({
             "job": origin.body.job,
-            "source": origin.body.source,
+            "source": summary.source.as_ref().unwrap_or(&origin.body.source),
             "settings": origin.body.settings,
             "record": tail.link.sequence,
             "hash": tail.opened.hash,
@@ -159,6 +159,8 @@ impl Journal {
             "watermark": summary.watermark,
             "partitions": summary.partitions,
             "ledger": summary.ledger,
+            "losses": summary.losses,
+            "rebuilt": summary.rebuilt,
             "followers": summary.acks,
         })))
     }
@@ -177,6 +179,16 @@ fn describe(record: &Record) -> Result<String, Fault> {
             let epoch = record.epoch()?.expect("it is an epoch");
             let events: u64 = epoch.delta.rows.iter().map(|row| row.n).sum();
             let (rows, keys) = (epoch.delta.rows.len(), epoch.delta.new_key_groups.len());
+            let lost: Vec<String> = epoch.body.losses.iter().map(|loss| loss.to_string()).collect();
+            if let Some(source) = &epoch.body.source {
+                return Ok(format!("the source {source} is accepted, without {}", lost.join(", ")));
+            }
+            if let Some(rebuilt) = epoch.body.rebuilt.first() {
+                return Ok(format!("the tables in {} are built up again", rebuilt.follower));
+            }
+            if !lost.is_empty() {
+                return Ok(format!("accepted as lost: {}", lost.join(", ")));
+            }
             format!("{events} events in {rows} rows, {keys} new keys, {} dead letters", epoch.dead_letters.len())
         }
         Kind::Part => "a part".to_owned(),

@@ -31,7 +31,8 @@
 //! `record` (what records say), `format` (their bytes), `columns` and `letters` (their binary sections), `store`
 //! and `attempts` (blocking I/O, trying again), `chain` (names, reading, the one way to write), `slots`, `start` (fencing),
 //! `fold` and `recover` (records into state), `reread` (the same beside a running job), `writer` (appending), `compact`,
-//! `collect`, `bound` and `tend` (forgetting); `inspect` and `check` are for people, `stood` is for a recount.
+//! `collect`, `bound` and `tend` (forgetting); `inspect` and `check` are for people, `stood` is for a recount, `rebuild` is
+//! for a journal that was lost.
 
 mod attempts;
 mod base_part;
@@ -45,6 +46,7 @@ mod fold;
 mod format;
 mod inspect;
 mod letters;
+mod rebuild;
 mod record;
 mod recover;
 mod recovered;
@@ -66,7 +68,8 @@ pub use bound::Full;
 pub use check::{Findings, Progress};
 pub use format::FORMAT_VERSION;
 pub use inspect::{Contents, Entry};
-pub use record::{Ack, EpochContent, FIRST, Genesis, StartOffset};
+pub use rebuild::{Rebuild, Shown};
+pub use record::{Ack, EpochContent, FIRST, Genesis, Rebuilt, Remembered, StartOffset};
 pub use recovered::{Coverage, LoadFrom, Recovered};
 pub use reread::{Lease, Rereader};
 pub use settings::{Hold, JournalSettings, Patience};

@@ -5,8 +5,8 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use stream::{
-    DeadLetter, EventTime, Generation, Grant, LedgerLine, Part, PartitionState, RecordHash, Sequence, SourceIdentity,
-    WallTime, WindowId, WindowTotals,
+    DeadLetter, EventTime, Fault, Generation, Grant, LedgerLine, Loss, Part, PartitionState, RecordHash, Sequence,
+    SourceIdentity, WallTime, WindowId, WindowTotals,
 };
 
 /// The sequence number of the genesis record. 0 means "before anything".
@@ -26,6 +26,52 @@ pub struct Genesis {
     /// By follower: where everything ends that was there before this journal.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub marks: BTreeMap<String, i64>,
+    /// Of a journal that was built again from tables, by partition: dead letters up to this offset are out already.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub delivered: BTreeMap<Arc<str>, i64>,
+}
+
+/// What tables keep of a journal, so that it can be built again from them.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Remembered {
+    /// The first record.
+    pub genesis: Genesis,
+    /// When it was written.
+    pub began_at: WallTime,
+    /// Every loss that was accepted since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub losses: Vec<Loss>,
+    /// Tables that were built up again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rebuilt: Vec<Rebuilt>,
+    /// The source, if it is no longer the one that genesis names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceIdentity>,
+}
+
+impl Remembered {
+    /// As JSON.
+    pub(super) fn text(&self) -> Result<String, Fault> {
+        serde_json::to_string(self)
+            .map_err(|error| Fault::failed("cannot tell what the journal began with", error, "report this as a bug"))
+    }
+}
+
+/// Tables that a person let be built up again from what the journal still had: they have no rows of windows that became
+/// final after one watermark and by another.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Rebuilt {
+    /// The follower's name.
+    pub follower: String,
+    /// Of windows that were final by then they have what they had; none: of no window.
+    pub after: Option<EventTime>,
+    /// Of windows that were final by then the journal has nothing.
+    pub until: EventTime,
+    /// When it was accepted.
+    pub at: WallTime,
+    /// The record that says so; the writer fills it in.
+    #[serde(default)]
+    pub record: Sequence,
 }
 
 /// Where a partition begins.
@@ -90,6 +136,12 @@ pub struct EpochContent {
     pub granted: Vec<Grant>,
     /// Followers' progress: all of it or what changed.
     pub acks: BTreeMap<String, Ack>,
+    /// What is missing from the log, and was accepted with this record.
+    pub losses: Vec<Loss>,
+    /// The source to go on with, if it is another one from here on.
+    pub source: Option<SourceIdentity>,
+    /// Tables that are built up again.
+    pub rebuilt: Vec<Rebuilt>,
     /// The workers' shares: disjoint key groups, in any order.
     pub parts: Vec<Part>,
 }
@@ -130,6 +182,12 @@ pub(super) struct EpochBody {
     pub(super) late: Vec<(WindowId, u64)>,
     pub(super) granted: Vec<Grant>,
     pub(super) acks: BTreeMap<String, Ack>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) losses: Vec<Loss>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) source: Option<SourceIdentity>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) rebuilt: Vec<Rebuilt>,
 }
 
 /// Everything but keys and panes, as of one record: small, and whole in every base.
@@ -147,6 +205,15 @@ pub(super) struct Summary {
     pub(super) last_epoch: (Sequence, RecordHash),
     /// The last record that had a dead letter; 0 if none had.
     pub(super) last_dead_letter: Sequence,
+    /// Every loss that was accepted since the journal began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) losses: Vec<Loss>,
+    /// The source, if it is no longer the one that genesis names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) source: Option<SourceIdentity>,
+    /// Tables that were built up again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) rebuilt: Vec<Rebuilt>,
 }
 
 /// A base record: state as of the record it covers.
@@ -234,6 +301,7 @@ mod tests {
             },
             partitions: BTreeMap::new(),
             marks: BTreeMap::new(),
+            delivered: BTreeMap::new(),
             settings: settings(&[("zone", json!("UTC")), ("gone", json!(1)), ("same", json!([1]))]),
         };
         let now = settings(&[("zone", json!("Europe/Zurich")), ("new", json!(2)), ("same", json!([1]))]);

@@ -8,7 +8,9 @@ use super::record::{BaseBody, FIRST, Genesis, PartObject, Summary};
 use super::settings::JournalSettings;
 use super::store::Objects;
 use super::{Coverage, LoadFrom, Recovered, base_part};
-use stream::{DeadLetter, EventTime, Fault, Generation, GroupState, KEY_GROUPS, KeyGroup, RecordHash, Sequence};
+use stream::{
+    DeadLetter, EventTime, Fault, Generation, GroupState, KEY_GROUPS, KeyGroup, RecordHash, Sequence, WallTime,
+};
 
 /// The genesis record.
 #[derive(Clone, PartialEq, Debug)]
@@ -16,12 +18,19 @@ pub(super) struct Origin {
     pub(super) body: Genesis,
     pub(super) hash: RecordHash,
     pub(super) generation: Generation,
+    /// When it was written.
+    pub(super) began_at: WallTime,
 }
 
 impl Origin {
     pub(super) fn read(objects: &Objects) -> Result<Self, Fault> {
         let record = chain::read_existing(objects, FIRST)?;
-        Ok(Origin { body: record.opened.json(0)?, hash: record.opened.hash, generation: record.link.generation })
+        Ok(Origin {
+            body: record.opened.json(0)?,
+            hash: record.opened.hash,
+            generation: record.link.generation,
+            began_at: WallTime(record.link.written_at),
+        })
     }
 }
 
@@ -209,6 +218,10 @@ pub(super) fn load(
         dead_letters,
         dead_letters_coverage: older.letters,
         future: summary.future,
+        losses: summary.losses,
+        rebuilt: summary.rebuilt,
+        delivered: Default::default(),
+        source: summary.source,
     };
     Ok(Loaded { recovered, base: gathered.base, records: gathered.records, bytes: gathered.bytes })
 }

@@ -1,11 +1,11 @@
 //! What a start finds in the journal.
 
-use super::Ack;
+use super::{Ack, Rebuilt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use stream::{
-    DeadLetter, EventTime, GroupState, KindIndex, LedgerLine, PartitionState, RecordHash, Sequence, WindowId,
-    WindowTotals,
+    DeadLetter, EventTime, GroupState, KindIndex, LedgerLine, Loss, PartitionState, RecordHash, Sequence,
+    SourceIdentity, WindowId, WindowTotals,
 };
 
 /// How far followers have got by their own account; asked after the fence, so that no older instance moves it.
@@ -58,9 +58,22 @@ pub struct Recovered {
     pub dead_letters_coverage: Coverage,
     /// Partition and offset of every `time_future` dead letter since the journal began.
     pub future: BTreeSet<(Arc<str>, i64)>,
+    /// Every loss that was accepted since the journal began.
+    pub losses: Vec<Loss>,
+    /// Tables that were built up again.
+    pub rebuilt: Vec<Rebuilt>,
+    /// By partition: dead letters up to this offset were out before the journal began.
+    pub delivered: BTreeMap<Arc<str>, i64>,
+    /// The source, if it is no longer the one that genesis names.
+    pub source: Option<SourceIdentity>,
 }
 
 impl Recovered {
+    /// Whether a dead letter is to be delivered: not if it was before this journal began.
+    pub fn is_due(delivered: &BTreeMap<Arc<str>, i64>, letter: &DeadLetter) -> bool {
+        delivered.get(&letter.partition).is_none_or(|last| letter.offset > *last)
+    }
+
     /// The newest window of a kind that had an event.
     pub fn newest(&self, kind: KindIndex) -> Option<WindowId> {
         let ids = WindowId { kind, start: EventTime::MIN }..=WindowId { kind, start: EventTime::MAX };

@@ -182,7 +182,7 @@ impl LostCounts {
             return Err(Fault::refused(
                 "the tables lack what the journal no longer has",
                 format!("records up to {dropped_at} that they have not acted on were compacted away"),
-                "restore a newer backup, or start afresh with a new job.state, job.name and sinks",
+                "start again: it is then refused with the flag that builds them up again (--rebuild-sink)",
             ));
         }
         let seen = recover::walk_back(objects, gathered, first, |_, epoch| {

@@ -55,7 +55,7 @@ fn lost(objects: &Objects, greatest: Generation, tail: Option<&Record>) -> Resul
         _ => format!("generation {greatest} has run, and {ends}: record {first} and whatever came after are missing"),
     };
     let hint = format!(
-        "restore {} and all that came after it from a copy of the state ({}/ belongs with {FOLDER}/); to count anew, give the job fresh job.state and sinks",
+        "restore {} and all that came after it from a copy of the state ({}/ belongs with {FOLDER}/); or move the journal away and build it again from the tables (topk recover); to count anew, give the job fresh job.state and sinks",
         chain::name_of(Sequence(first)),
         chain::COMMITS
     );

@@ -2,7 +2,7 @@
 
 use super::chain::{self, Put, Record};
 use super::format::{self, Kind, Sealed};
-use super::record::{FIRST, Genesis, Link};
+use super::record::{FIRST, Genesis, Link, Remembered};
 use super::recover::{self, Gathered, Origin};
 use super::store::Objects;
 use super::writer::Writer;
@@ -11,13 +11,13 @@ use object_store::ObjectStore;
 use std::cell::OnceCell;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use stream::{Clock, Fault, Generation, RecordHash, Sequence, WallTime};
+use stream::{Clock, EventTime, Fault, Generation, RecordHash, Sequence, SourceIdentity, WallTime};
 
 /// A job's journal. Every method blocks and must be called from a plain thread, not from an async task.
 pub struct Journal {
     pub(super) objects: Arc<Objects>,
     pub(super) settings: Arc<JournalSettings>,
-    clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 /// What is there, seen without touching it.
@@ -238,6 +238,48 @@ impl Started {
         Ok(self.origin.generation)
     }
 
+    /// The source that the job reads: the one that genesis names, unless another was accepted since.
+    ///
+    /// # Errors
+    /// The store fails, or what it holds cannot be read.
+    pub fn source(&self) -> Result<SourceIdentity, Fault> {
+        Ok(self.gathered()?.summary.source.clone().unwrap_or_else(|| self.origin.body.source.clone()))
+    }
+
+    /// What this journal could be built on again if it were lost, as JSON: genesis, and what was accepted since.
+    ///
+    /// # Errors
+    /// The store fails, or what it holds cannot be read.
+    pub fn remembered(&self) -> Result<String, Fault> {
+        let summary = &self.gathered()?.summary;
+        let remembered = Remembered {
+            genesis: self.origin.body.clone(),
+            began_at: self.origin.began_at,
+            losses: summary.losses.clone(),
+            rebuilt: summary.rebuilt.clone(),
+            source: summary.source.clone(),
+        };
+        remembered.text()
+    }
+
+    /// Of a follower that has acted on `reached`: the record up to which the journal has lost some of what it lacks, and
+    /// the watermark under which windows were final then; none if it has all.
+    ///
+    /// # Errors
+    /// The store fails, or what it holds cannot be read.
+    pub fn gap(&self, reached: Sequence) -> Result<Option<(Sequence, Option<EventTime>)>, Fault> {
+        let base = self.gathered()?.base.as_ref().filter(|base| reached.max(FIRST) < base.dropped_at);
+        Ok(base.map(|base| (base.dropped_at, base.dropped)))
+    }
+
+    /// Under this watermark windows were final that the journal no longer has.
+    ///
+    /// # Errors
+    /// The store fails, or what it holds cannot be read.
+    pub fn dropped(&self) -> Result<Option<EventTime>, Fault> {
+        Ok(self.gathered()?.dropped())
+    }
+
     /// What a follower had acknowledged when that was last written down. Its own account is later or the same.
     ///
     /// # Errors
@@ -255,10 +297,11 @@ impl Started {
         let gathered = self.gathered.take().expect("gathered above");
         let loaded = recover::load(&self.objects, &self.settings, gathered, &self.tail, from);
         let loaded = loaded.map_err(|fault| slots::overtaken_or(&self.objects, self.generation, fault))?;
+        let delivered = self.origin.body.delivered.clone();
         let writer =
             Writer::new(self.objects, self.settings, self.clock, self.origin, self.nonce, &self.tail, &loaded)?;
         writer.objects.waiting.runs();
-        Ok((loaded.recovered, writer))
+        Ok((Recovered { delivered, ..loaded.recovered }, writer))
     }
 
     /// Read once, after the fence.

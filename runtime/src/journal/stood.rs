@@ -6,10 +6,10 @@ use super::chain::{self, Record};
 use super::format::Kind;
 use super::record::{BaseBody, EpochBody};
 use super::recover::{self, Origin};
-use super::{Genesis, Journal, LoadFrom, Recovered, slots};
+use super::{Genesis, Journal, LoadFrom, Rebuilt, Recovered, slots};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use stream::{EventTime, Fault, LedgerLine, PartitionState, Sequence, WallTime};
+use stream::{EventTime, Fault, LedgerLine, Loss, PartitionState, Sequence, SourceIdentity, WallTime};
 
 /// Everything that was decided once and written down, as of the last record.
 #[derive(Clone, PartialEq, Debug)]
@@ -28,6 +28,12 @@ pub struct Decisions {
     pub ledger: BTreeMap<Arc<str>, LedgerLine>,
     /// Partition and offset of every `time_future` dead letter since the journal began.
     pub future: BTreeSet<(Arc<str>, i64)>,
+    /// Every loss that was accepted.
+    pub losses: Vec<Loss>,
+    /// Tables that were built up again without all of their rows.
+    pub rebuilt: Vec<Rebuilt>,
+    /// The source as of the last record.
+    pub source: SourceIdentity,
 }
 
 /// Where everything stood after a record.
@@ -47,7 +53,6 @@ impl Journal {
     pub fn decisions(&self) -> Result<Option<Decisions>, Fault> {
         let Some(mut tail) = slots::tail(&self.objects)? else { return Ok(None) };
         let origin = Origin::read(&self.objects)?;
-        let began_at = chain::read_existing(&self.objects, super::FIRST)?.link.written_at;
         let summary = loop {
             let fault = match recover::gather(&self.objects, &origin, tail.base(), tail.link.sequence) {
                 Ok(gathered) => break gathered.summary,
@@ -59,8 +64,11 @@ impl Journal {
             }
         };
         Ok(Some(Decisions {
+            source: summary.source.unwrap_or_else(|| origin.body.source.clone()),
+            losses: summary.losses,
+            rebuilt: summary.rebuilt,
             genesis: origin.body,
-            began_at: WallTime(began_at),
+            began_at: origin.began_at,
             written_at: WallTime(tail.link.written_at),
             sequence: tail.link.sequence,
             partitions: summary.partitions,

@@ -1,5 +1,6 @@
 //! The journal as a whole, over stores that fail, against a model that never compacts.
 
+mod accepted;
 mod checking;
 mod bound;
 mod crashes;
@@ -74,6 +75,7 @@ fn genesis() -> Genesis {
     let start = |offset, empty| StartOffset { offset, empty };
     Genesis {
         marks: BTreeMap::new(),
+        delivered: BTreeMap::new(),
         job: "songs".into(),
         source: SourceIdentity {
             kind: "kafka".into(),

@@ -2,16 +2,16 @@
 
 use super::chain::{self, Put};
 use super::format::{self, Kind};
-use super::record::{Ack, EpochBody, EpochContent, Link, Place, Summary};
+use super::record::{Ack, EpochBody, EpochContent, Link, Place, Rebuilt, Remembered, Summary};
 use super::recover::{Loaded, Origin};
 use super::reread::{Gate, Rereader};
 use super::store::Objects;
 use super::tend::Compaction;
-use super::{JournalSettings, columns, letters, slots};
+use super::{JournalSettings, Recovered, columns, letters, slots};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use stream::{Clock, EventTime, Fault, Generation, KEY_GROUPS, Part, PartitionState, RecordHash, Sequence};
+use stream::{Clock, EventTime, Fault, Generation, KEY_GROUPS, Loss, Part, PartitionState, RecordHash, Sequence};
 
 /// Appends to the chain. Used by one thread, the one that commits.
 pub struct Writer {
@@ -107,6 +107,16 @@ impl Writer {
         Rereader::new(self.objects.clone(), self.settings.clone(), self.origin.clone(), self.gate.clone())
     }
 
+    /// What this journal could be built on again if it were lost, as JSON.
+    ///
+    /// # Errors
+    /// None that are known of.
+    pub fn remembered(&self, recovered: &Recovered) -> Result<String, Fault> {
+        let (losses, rebuilt) = (recovered.losses.clone(), recovered.rebuilt.clone());
+        let (genesis, source) = (self.origin.body.clone(), recovered.source.clone());
+        Remembered { genesis, began_at: self.origin.began_at, losses, rebuilt, source }.text()
+    }
+
     /// Figures for metrics and for `journal.max_bytes`.
     pub fn status(&self) -> Status {
         self.compaction.status(self.generation, self.tail, self.hash)
@@ -120,6 +130,9 @@ impl Writer {
             || content.partitions.iter().any(|(name, state)| known.partitions.get(name) != Some(state))
             || content.ledger.iter().any(|(name, line)| known.ledger.get(name) != Some(line))
             || !(content.late.is_empty() && content.dead_letters.is_empty() && content.granted.is_empty())
+            || !content.losses.is_empty()
+            || content.source.is_some()
+            || !content.rebuilt.is_empty()
             || content.parts.iter().any(|part| !(part.rows.is_empty() && part.new_keys.is_empty()))
     }
 
@@ -139,6 +152,8 @@ impl Writer {
         // Totals are the folds' business; here they would only grow.
         self.summary.totals.clear();
         self.summary.future.clear();
+        self.summary.losses.clear();
+        self.summary.rebuilt.clear();
         self.keys = keys;
         Ok(written)
     }
@@ -166,6 +181,7 @@ impl Writer {
     /// What changed, checked against what may change.
     fn body(&self, content: &EpochContent) -> Result<EpochBody, String> {
         let known = &self.summary;
+        let record = Sequence(self.tail.0 + 1);
         if content.watermark < known.watermark {
             return Err(format!("the watermark goes back from {:?} to {:?}", known.watermark, content.watermark));
         }
@@ -173,8 +189,10 @@ impl Writer {
         for (name, state) in &content.partitions {
             let before = known.partitions.get(name);
             if before != Some(state) {
-                partitions
-                    .insert(name.clone(), place(before, state).map_err(|why| format!("partition {name}: {why}"))?);
+                // Where a log was cut, reading goes on before what was read.
+                let may_go_back = content.losses.iter().any(|loss| loss.partition == *name);
+                let place = place(before, state, may_go_back).map_err(|why| format!("partition {name}: {why}"))?;
+                partitions.insert(name.clone(), place);
             }
         }
         Ok(EpochBody {
@@ -184,6 +202,9 @@ impl Writer {
             late: content.late.clone(),
             granted: content.granted.clone(),
             acks: changed(&content.acks, &known.acks),
+            losses: content.losses.iter().map(|loss| Loss { record, ..loss.clone() }).collect(),
+            source: content.source.clone(),
+            rebuilt: content.rebuilt.iter().map(|rebuilt| Rebuilt { record, ..rebuilt.clone() }).collect(),
         })
     }
 
@@ -213,13 +234,14 @@ fn changed<K: Ord + Clone, V: PartialEq + Clone + Serialize>(
     now.iter().filter(is_new).map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
-fn place(before: Option<&PartitionState>, now: &PartitionState) -> Result<Place, String> {
+/// `may_go_back`: by an accepted loss.
+fn place(before: Option<&PartitionState>, now: &PartitionState, may_go_back: bool) -> Result<Place, String> {
     let (next_offset, watermark, floors): (i64, Option<EventTime>, &[_]) = match before {
         Some(before) => (before.next_offset, before.watermark, &before.floors),
         None => (i64::MIN, None, &[]),
     };
     let new_floors = now.floors.strip_prefix(floors).ok_or("a floor was forgotten or changed")?;
-    if now.next_offset < next_offset || now.watermark < watermark {
+    if (now.next_offset < next_offset && !may_go_back) || now.watermark < watermark {
         return Err(format!("it goes back from {before:?} to {now:?}"));
     }
     Ok(Place {

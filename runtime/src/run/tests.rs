@@ -9,14 +9,14 @@ mod gate;
 mod script;
 
 use super::*;
-use crate::journal::Hold;
+use crate::journal::{Hold, LoadFrom};
 use double::{Double, Shown, best};
 use gate::Gate;
 use operators::{CountInWindows, IntakeSettings, RankUnion, RecordIntake, WindowStore};
 use script::{Expected, Plays, START, Script, recount};
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
-use stream::{Commit, EventTime, SystemClock, TimeRules, Wants, WindowKind, Windows, Zone};
+use stream::{Commit, EventTime, Progress, SystemClock, TimeRules, Wants, WindowKind, Windows, Zone};
 
 const K: usize = 5;
 /// Milliseconds.
@@ -105,6 +105,7 @@ impl World {
             epoch_max_events: self.max_events,
             max_backlog: self.max_backlog,
             until_end: self.until_end,
+            accepted: Accepted::default(),
             idle_timeout: self.idle_timeout,
             max_drift: Duration::from_secs(600),
             start_deadline: Duration::ZERO,

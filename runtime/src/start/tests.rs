@@ -3,7 +3,7 @@
 use super::*;
 use crate::journal::StartOffset;
 use serde_json::json;
-use stream::{EventTime, Exit, RecordHash, Sequence};
+use stream::{Exit, RecordHash, Sequence, SourceIdentity};
 
 fn identity(topic_id: &str) -> SourceIdentity {
     SourceIdentity { kind: "kafka".into(), cluster: "c".into(), topic: "plays".into(), topic_id: topic_id.into() }
@@ -20,6 +20,7 @@ fn genesis() -> Genesis {
         partitions: BTreeMap::from([("0".into(), StartOffset { offset: 0, empty: false })]),
         settings: settings("UTC", 60),
         marks: BTreeMap::new(),
+        delivered: BTreeMap::new(),
     }
 }
 
@@ -49,14 +50,6 @@ fn a_setting_that_came_or_went_is_a_difference() {
 }
 
 #[test]
-fn another_source_is_refused_also_a_topic_that_was_made_anew() {
-    assert_eq!(check_source(&genesis(), &identity("t1")), Ok(()));
-    let fault = check_source(&genesis(), &identity("t2")).unwrap_err();
-    assert_eq!(fault.exit, Exit::Refused);
-    assert!(fault.why.contains("journaled: kafka c plays t1; found: kafka c plays t2"), "{}", fault.why);
-}
-
-#[test]
 fn an_empty_journal_beside_nothing_begins_at_the_first_generation() {
     assert_eq!(check_empty_journal(&[]), Ok(Generation(0)));
     let found = [("postgres", true, None), ("redis", false, None), ("letters", false, None)];
@@ -83,25 +76,50 @@ fn boards_dead_letters_and_tables_never_written_only_raise_the_generation() {
     assert_eq!(check_empty_journal(&[boards, letters, claimed]), Ok(Generation(9)));
 }
 
+/// Refused, or what `--rebuild-sink` makes of it.
+fn verdict(standing: Standing, acknowledged: bool, gap: Option<u64>, rebuild: Option<&str>) -> Result<Rows, Fault> {
+    let accepted = Accepted { rebuild: rebuild.map(str::to_owned), ..Accepted::default() };
+    check_tables("sqlite", Some(&progress(3, 41, Some(0xab))), standing, acknowledged, gap.map(Sequence), &accepted)
+}
+
 #[test]
-fn tables_follow_the_chain_or_are_refused() {
-    let progress = progress(3, 41, Some(0xab));
-    assert_eq!(check_chain("sqlite", &progress, Standing::InChain, false), Ok(()));
-    for acknowledged in [false, true] {
-        let fault = check_chain("sqlite", &progress, Standing::NotInChain, acknowledged).unwrap_err();
-        assert_eq!(fault.exit, Exit::Refused);
-        assert!(fault.what.contains("sqlite") && fault.why.contains("epoch 41"), "{fault}");
-        assert!(fault.why.contains(&"ab".repeat(32)) && fault.why.contains("lost commits"), "{fault}");
+fn tables_that_follow_the_chain_stay_and_a_flag_changes_nothing() {
+    for rebuild in [None, Some("sqlite")] {
+        assert_eq!(verdict(Standing::InChain, false, None, rebuild), Ok(Rows::Stay));
+        assert_eq!(verdict(Standing::Gone, true, None, rebuild), Ok(Rows::Stay), "its acknowledgement vouches for it");
     }
 }
 
 #[test]
-fn a_compacted_record_is_vouched_for_by_its_acknowledgement() {
-    let progress = progress(3, 41, Some(1));
-    assert_eq!(check_chain("sqlite", &progress, Standing::Gone, true), Ok(()));
-    let fault = check_chain("sqlite", &progress, Standing::Gone, false).unwrap_err();
-    assert_eq!(fault.exit, Exit::Refused);
-    assert!(fault.why.contains("compacted away"), "{fault}");
+fn tables_that_do_not_are_refused_with_the_flag_that_builds_them_up_again() {
+    let cases = [
+        (Standing::NotInChain, false, None, "from another life", Rows::Go),
+        (Standing::NotInChain, true, None, "lost commits", Rows::Go),
+        (Standing::NotInChain, false, Some(50), "lost commits", Rows::Go),
+        (Standing::Gone, false, None, "compacted away", Rows::AreOld),
+        (Standing::Gone, false, Some(50), "does not remember", Rows::AreOld),
+        (Standing::Gone, true, Some(50), "records up to 50", Rows::AreOld),
+        (Standing::InChain, false, Some(50), "records up to 50", Rows::AreOld),
+    ];
+    for (standing, acknowledged, gap, why, rows) in cases {
+        for other in [None, Some("postgres")] {
+            let fault = verdict(standing, acknowledged, gap, other).unwrap_err();
+            assert_eq!(fault.exit, Exit::Refused);
+            assert!(
+                fault.what.contains("sqlite") && fault.why.contains("epoch 41") && fault.why.contains(why),
+                "{fault}"
+            );
+            assert!(fault.why.contains(&"ab".repeat(32)) && fault.hint.contains("--rebuild-sink sqlite ("), "{fault}");
+        }
+        assert_eq!(verdict(standing, acknowledged, gap, Some("sqlite")), Ok(rows));
+    }
+}
+
+#[test]
+fn empty_tables_beside_a_journal_that_forgot_are_refused() {
+    let fault = check_tables("postgres", None, Standing::InChain, false, Some(Sequence(9)), &Accepted::default());
+    let fault = fault.unwrap_err();
+    assert!(fault.why.contains("they have nothing yet") && fault.why.contains("records up to 9"), "{fault}");
 }
 
 #[test]
@@ -125,63 +143,4 @@ fn progress_of_an_earlier_life_is_none() {
     }
     let untold = Some(progress(0, 3, None));
     assert_eq!(own_progress(untold.clone(), first), untold, "it began after its mark, so it is ours");
-}
-
-fn partition(name: &str, earliest: i64, end: i64) -> PartitionInfo {
-    PartitionInfo { name: name.into(), earliest, end, start: earliest }
-}
-
-fn journaled(name: &str, next_offset: i64) -> BTreeMap<Arc<str>, PartitionState> {
-    let watermark = Some(EventTime::from_millis(5));
-    BTreeMap::from([(
-        name.into(),
-        PartitionState { next_offset, fingerprint: 8, watermark, active: true, floors: Vec::new() },
-    )])
-}
-
-#[test]
-fn an_offset_from_the_logs_start_to_its_end_goes_on_unchanged() {
-    for (earliest, end) in [(0, 100), (40, 100), (0, 40), (40, 40)] {
-        let found = [partition("0", earliest, end)];
-        assert_eq!(check_offsets(&journaled("0", 40), &found), Ok(journaled("0", 40)), "{earliest} to {end}");
-    }
-}
-
-#[test]
-fn an_offset_that_is_gone_at_the_start_is_refused_with_the_range() {
-    let fault = check_offsets(&journaled("0", 40), &[partition("0", 57, 100)]).unwrap_err();
-    assert_eq!(fault.exit, Exit::Refused);
-    assert!(fault.why.contains("records 40 to 56 of partition 0") && fault.why.contains("starts at 57"), "{fault}");
-}
-
-#[test]
-fn an_offset_beyond_the_end_is_refused_with_the_range() {
-    let fault = check_offsets(&journaled("0", 40), &[partition("0", 0, 33)]).unwrap_err();
-    assert_eq!(fault.exit, Exit::Refused);
-    assert!(fault.why.contains("ends at 33") && fault.why.contains("records 33 to 39"), "{fault}");
-}
-
-#[test]
-fn a_new_partition_waits_at_0_for_its_grant() {
-    let found = [partition("0", 0, 100), partition("1", 0, 3), partition("2", 0, 0)];
-    let partitions = check_offsets(&journaled("0", 40), &found).unwrap();
-    let new = PartitionState { next_offset: 0, fingerprint: 0, watermark: None, active: false, floors: Vec::new() };
-    assert_eq!(partitions.keys().map(|name| &**name).collect::<Vec<_>>(), ["0", "1", "2"]);
-    assert_eq!((&partitions["1"], &partitions["2"]), (&new, &new));
-    assert_eq!(partitions["0"], journaled("0", 40)["0"]);
-}
-
-#[test]
-fn a_new_partition_whose_beginning_is_gone_is_refused() {
-    let found = [partition("0", 0, 100), partition("1", 12, 30)];
-    let fault = check_offsets(&journaled("0", 40), &found).unwrap_err();
-    assert_eq!(fault.exit, Exit::Refused);
-    assert!(fault.what.contains("partition 1") && fault.why.contains("records 0 to 11"), "{fault}");
-}
-
-#[test]
-fn a_partition_that_is_gone_is_refused() {
-    let fault = check_offsets(&journaled("0", 40), &[partition("1", 0, 10)]).unwrap_err();
-    assert_eq!(fault.exit, Exit::Refused);
-    assert!(fault.what.contains("partition 0 is gone") && fault.why.contains("offset 40"), "{fault}");
 }

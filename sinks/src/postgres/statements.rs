@@ -8,9 +8,9 @@ pub(super) const SCHEMA_VERSION: &str = "SELECT schema_version FROM {job}";
 pub(super) const PROGRESS: &str =
     "SELECT generation, epoch, top_k_epoch, commit_hash, as_of FROM {progress} WHERE shard = 0";
 
-pub(super) const UPSERT_OWNER: &str = "INSERT INTO {job} VALUES ($1, $2, $3, $4, $5, $6)
+pub(super) const UPSERT_OWNER: &str = "INSERT INTO {job} AS stored VALUES ($1, $2, $3, $4, $5, $6, $7::text::jsonb)
     ON CONFLICT (job) DO UPDATE SET schema_version = EXCLUDED.schema_version, generation = EXCLUDED.generation,
-    updated_at = EXCLUDED.updated_at";
+    updated_at = EXCLUDED.updated_at, journal = coalesce(EXCLUDED.journal, stored.journal)";
 
 /// Absolute values, never `+`: a repeated flush changes nothing.
 pub(super) const UPSERT: &str = "INSERT INTO {counts} AS stored (window_start, {key}, {events})
@@ -40,10 +40,11 @@ pub(super) const INSERT_TOP_K: &str =
     AS ranked (period, start_time, end_time, rank, key, count)";
 
 pub(super) const UPSERT_LEDGER: &str = "INSERT INTO {ledger} AS stored
-    SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[])
+    SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
     ON CONFLICT (partition) DO UPDATE SET consumed = EXCLUDED.consumed, counted = EXCLUDED.counted,
-    dead_lettered = EXCLUDED.dead_lettered WHERE stored.consumed <> EXCLUDED.consumed
-    OR stored.counted <> EXCLUDED.counted OR stored.dead_lettered <> EXCLUDED.dead_lettered";
+    dead_lettered = EXCLUDED.dead_lettered, lost = EXCLUDED.lost WHERE stored.consumed <> EXCLUDED.consumed
+    OR stored.counted <> EXCLUDED.counted OR stored.dead_lettered <> EXCLUDED.dead_lettered
+    OR stored.lost <> EXCLUDED.lost";
 
 pub(super) const UPSERT_PROGRESS: &str = "INSERT INTO {progress} AS stored VALUES (0, $1, $2, $3, $4, $5, $6, $7, $8)
     ON CONFLICT (shard) DO UPDATE SET generation = EXCLUDED.generation, epoch = EXCLUDED.epoch,

@@ -7,13 +7,13 @@ use super::time::Timestamptz;
 use super::work::{Session, Work};
 use super::write::Writer;
 use crate::sql::{
-    self, Flush, Layout, Migration, StoredOwner, StoredProgress, TablesSettings, Written, admit, looked, sweeps,
+    self, Flush, Layout, Migration, StoredOwner, StoredProgress, TablesSettings, Written, admit, forget, looked, sweeps,
 };
 use std::sync::Arc;
 use std::time::Duration;
 use stream::{
-    Claim, Clock, Commit, EventTime, Fault, Follower, Generation, KindIndex, Progress, RecordHash, RowChunks, Sequence,
-    Step, Wants,
+    Claim, Clock, Commit, EventTime, Fault, Follower, Forget, Generation, KindIndex, Progress, RecordHash, RowChunks,
+    Sequence, Span, Step, Wants,
 };
 use tokio::runtime::Runtime;
 use tokio_postgres::IsolationLevel;
@@ -22,7 +22,7 @@ use tokio_postgres::IsolationLevel;
 const DEADLINE: Duration = Duration::from_secs(30);
 /// When something reads a table whose partition is to be dropped.
 const DROP_PAUSE: Duration = Duration::from_secs(60);
-pub(super) const MIGRATIONS: [Migration; 2] = [
+pub(super) const MIGRATIONS: [Migration; 3] = [
     Migration {
         version: 1,
         once: include_str!("migrations/001_once.sql"),
@@ -30,6 +30,7 @@ pub(super) const MIGRATIONS: [Migration; 2] = [
         all_time: include_str!("migrations/001_all_time.sql"),
     },
     Migration { version: 2, once: "", each_kind: include_str!("migrations/002_each_kind.sql"), all_time: "" },
+    Migration { version: 3, once: include_str!("migrations/003_once.sql"), each_kind: "", all_time: "" },
 ];
 
 /// Tables in Postgres. Blocks on a runtime of its own, so neither make nor drop it inside another one.
@@ -42,6 +43,8 @@ pub struct PostgresTables {
     session: Option<Session>,
     claimed: Option<Generation>,
     acknowledged: Option<Sequence>,
+    /// What a lost journal would be built on.
+    journal: Option<String>,
     /// The last record whose step was tried and not acknowledged.
     tried: Option<(Sequence, RecordHash)>,
     /// By kind: statuses and rankings before this start have been deleted.
@@ -80,6 +83,7 @@ impl PostgresTables {
             session: None,
             claimed: None,
             acknowledged: None,
+            journal: None,
             tried: None,
             drop_again_at: Duration::ZERO,
             copy_from: counts::COPY_FROM_ROWS,
@@ -135,10 +139,39 @@ impl PostgresTables {
         work.execute(
             UPSERT_OWNER,
             None,
-            &[&claimed.job, &claimed.table_prefix, &claimed.key_column, &version, &generation, &self.now()],
+            &[
+                &claimed.job,
+                &claimed.table_prefix,
+                &claimed.key_column,
+                &version,
+                &generation,
+                &self.now(),
+                &self.journal,
+            ],
         )
         .await?;
         work.progress().await
+    }
+
+    /// See [`Follower::forget`].
+    async fn let_go(&self, work: &mut Work<'_>, rows: Forget) -> Result<Option<EventTime>, Failure> {
+        let windows = &self.settings.windows;
+        let as_of = work.progress().await?.and_then(|stored| stored.as_of);
+        let Some((after, until)) = forget::ends(rows, as_of, self.settings.allowed_lateness) else {
+            let mut all = forget::TABLES.map(|table| self.layout.sql(table, None)).to_vec();
+            all.extend((0..windows.len() as KindIndex).map(|kind| self.layout.sql("{counts}", Some(kind))));
+            work.batch(&format!("TRUNCATE {}", all.join(", "))).await?;
+            return Ok(as_of);
+        };
+        for kind in (0..windows.len() as KindIndex).filter(|kind| windows.kind(*kind).span != Span::AllTime) {
+            let (name, after, until) = (&windows.kind(kind).name, Timestamptz(after), Timestamptz(until));
+            for rows in ["{counts} WHERE", "{top_k} WHERE period = $1 AND"] {
+                let start = if rows.starts_with("{counts}") { "window_start" } else { "start_time" };
+                let sweep = format!("DELETE FROM {rows} {start} IN ({})", forget::ENDED);
+                work.execute(&sweep, Some(kind), &[name, &after, &until]).await?;
+            }
+        }
+        Ok(as_of)
     }
 
     async fn migrate(&self, work: &mut Work<'_>, has_tables: bool) -> Result<i32, Failure> {
@@ -203,6 +236,9 @@ impl PostgresTables {
         writer.statuses(work).await?;
         writer.rankings(work).await?;
         writer.ledger(work).await?;
+        if let Some(journal) = &self.journal {
+            work.execute("UPDATE {job} SET journal = $1::text::jsonb", None, &[journal]).await?;
+        }
         for _ in 0..sweeps(commit) {
             flushed.swept = writer.sweep(work, &self.swept).await?;
             if !flushed.swept.contains(&false) {
@@ -341,6 +377,10 @@ impl Follower for PostgresTables {
         })
     }
 
+    fn remember(&mut self, journal: &str) {
+        self.journal = Some(journal.to_owned());
+    }
+
     fn claim(&mut self, claim: &Claim) -> Result<Option<Progress>, Fault> {
         let stored =
             self.in_transaction(IsolationLevel::ReadCommitted, async |tables, work| tables.take(work, claim).await)?;
@@ -348,6 +388,10 @@ impl Follower for PostgresTables {
         self.acknowledged = None;
         self.tried = None;
         Ok(stored.map(|stored| stored.progress()))
+    }
+
+    fn forget(&mut self, rows: Forget) -> Result<Option<EventTime>, Fault> {
+        self.in_transaction(IsolationLevel::ReadCommitted, async |tables, work| tables.let_go(work, rows).await)
     }
 
     fn write(&mut self, step: &Step) -> Result<(), Fault> {
@@ -360,7 +404,7 @@ impl Follower for PostgresTables {
         let flushed = self.in_transaction(IsolationLevel::ReadCommitted, async |tables, work| {
             tables.flush(work, step, &flush, lost, is_tried).await
         })?;
-        self.tried = None;
+        (self.tried, self.journal) = (None, None);
         for (kind, _) in flushed.swept.into_iter().enumerate().filter(|(_, done)| *done) {
             self.swept[kind] = flush.oldest_kept[kind];
         }

@@ -209,7 +209,7 @@ fn starts_at_the_same_moment_take_turns() {
             });
         }
     });
-    assert_eq!(schema.query("SELECT generation, schema_version FROM {table:topk_job}"), [["4", "2"]]);
+    assert_eq!(schema.query("SELECT generation, schema_version FROM {table:topk_job}"), [["4", "3"]]);
 }
 
 #[test]

@@ -42,8 +42,8 @@ impl Whole<'_> {
         let Some(row) = rows.first() else { return Ok(false) };
         take(TableRow::AsOf(as_of(row)?))?;
         self.each(&transaction, LEDGER, None, &mut |row| {
-            let (consumed, counted, dead_lettered) = (row.get(1), row.get(2), row.get(3));
-            take(TableRow::Ledger { partition: row.get(0), consumed, counted, dead_lettered })
+            let (consumed, counted, dead_lettered, lost) = (row.get(1), row.get(2), row.get(3), row.get(4));
+            take(TableRow::Ledger { partition: row.get(0), consumed, counted, dead_lettered, lost })
         })
         .await?;
         self.each(&transaction, STATUS, None, &mut |row| {
@@ -100,5 +100,6 @@ fn as_of(row: &Row) -> Result<TablesAsOf, Fault> {
         as_of: row.get::<_, Option<Timestamptz>>(4).map(|at| at.0),
         offsets: column("offsets", row.get(5))?,
         partitions: column("partitions", row.get(6))?,
+        journal: row.get(7),
     })
 }

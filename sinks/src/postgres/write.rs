@@ -81,7 +81,8 @@ impl Writer<'_> {
         let consumed: Vec<i64> = ledger.iter().map(|row| row.consumed).collect();
         let counted: Vec<i64> = ledger.iter().map(|row| row.counted).collect();
         let dead_lettered: Vec<i64> = ledger.iter().map(|row| row.dead_lettered).collect();
-        work.execute(UPSERT_LEDGER, None, &[&partitions, &consumed, &counted, &dead_lettered]).await.map(drop)
+        let lost: Vec<i64> = ledger.iter().map(|row| row.lost).collect();
+        work.execute(UPSERT_LEDGER, None, &[&partitions, &consumed, &counted, &dead_lettered, &lost]).await.map(drop)
     }
 
     pub(super) async fn progress(

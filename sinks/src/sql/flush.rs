@@ -41,6 +41,7 @@ pub(crate) struct LedgerRow<'a> {
     pub(crate) consumed: i64,
     pub(crate) counted: i64,
     pub(crate) dead_lettered: i64,
+    pub(crate) lost: i64,
 }
 
 /// All that one transaction writes.
@@ -127,6 +128,7 @@ impl<'a> Flush<'a> {
                 consumed: bigint(line.consumed, what)?,
                 counted: bigint(line.counted, what)?,
                 dead_lettered: bigint(line.dead_lettered, what)?,
+                lost: bigint(line.lost, what)?,
             });
         }
         let of_partitions = |value: &dyn Fn(&stream::PartitionState) -> Value| {

@@ -1,6 +1,7 @@
 //! What the SQL stores share, all of it pure: names, migrations, what a step writes, who may write.
 
 mod flush;
+pub(crate) mod forget;
 mod layout;
 mod ownership;
 mod progress;

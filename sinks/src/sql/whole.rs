@@ -21,6 +21,8 @@ pub struct TablesAsOf {
     pub offsets: BTreeMap<Arc<str>, i64>,
     /// Everything that was known of each partition.
     pub partitions: BTreeMap<Arc<str>, PartitionState>,
+    /// What the journal began with, as it was remembered at a claim; none where an older program claimed last.
+    pub journal: Option<serde_json::Value>,
 }
 
 /// A row of any table. Numbers are as they stand there, whatever they are.
@@ -38,6 +40,8 @@ pub enum TableRow<'a> {
         counted: i64,
         /// Of these, dead letters.
         dead_lettered: i64,
+        /// Offsets accepted as lost.
+        lost: i64,
     },
     /// A key's count in a window.
     Count {
@@ -98,9 +102,9 @@ pub(crate) fn column<T: serde::de::DeserializeOwned>(name: &str, value: serde_js
     })
 }
 
-pub(crate) const AS_OF: &str = "SELECT generation, epoch, top_k_epoch, commit_hash, as_of, offsets, partitions
-    FROM {progress} WHERE shard = 0";
-pub(crate) const LEDGER: &str = "SELECT partition, consumed, counted, dead_lettered FROM {ledger}";
+pub(crate) const AS_OF: &str = "SELECT generation, epoch, top_k_epoch, commit_hash, as_of, offsets, partitions,
+    (SELECT journal FROM {job}) FROM {progress} WHERE shard = 0";
+pub(crate) const LEDGER: &str = "SELECT partition, consumed, counted, dead_lettered, lost FROM {ledger}";
 pub(crate) const COUNTS: &str = "SELECT window_start, {key}, {events} FROM {counts}";
 pub(crate) const COUNTS_ALL_TIME: &str = "SELECT {key}, {events} FROM {counts}";
 pub(crate) const STATUS: &str =

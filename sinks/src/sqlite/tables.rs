@@ -4,22 +4,25 @@ use super::connection::{fault, has_tables, open, open_to_read, probe};
 use super::time::{instant, text};
 use crate::sql::{
     Counts, Flush, Layout, Migration, SWEEP_ROWS, StatusRow, StoredOwner, StoredProgress, TablesSettings, Written,
-    admit, counts, hash_of, looked, ranked, rows_in, sweeps,
+    admit, counts, forget, hash_of, looked, ranked, rows_in, sweeps,
 };
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use stream::{
-    Claim, Clock, EventTime, Fault, Follower, Generation, KindIndex, Progress, Ranking, RowChunks, Sequence, Span,
-    Step, Wants, Window,
+    Claim, Clock, EventTime, Fault, Follower, Forget, Generation, KindIndex, Progress, Ranking, RowChunks, Sequence,
+    Span, Step, Wants, Window,
 };
 
-const MIGRATIONS: [Migration; 1] = [Migration {
-    version: 1,
-    once: include_str!("migrations/001_once.sql"),
-    each_kind: include_str!("migrations/001_each_kind.sql"),
-    all_time: include_str!("migrations/001_all_time.sql"),
-}];
+const MIGRATIONS: [Migration; 2] = [
+    Migration {
+        version: 1,
+        once: include_str!("migrations/001_once.sql"),
+        each_kind: include_str!("migrations/001_each_kind.sql"),
+        all_time: include_str!("migrations/001_all_time.sql"),
+    },
+    Migration { version: 2, once: include_str!("migrations/002_once.sql"), each_kind: "", all_time: "" },
+];
 
 /// Tables in a SQLite file.
 pub struct SqliteTables {
@@ -31,6 +34,8 @@ pub struct SqliteTables {
     connection: Option<Connection>,
     claimed: Option<Generation>,
     acknowledged: Option<Sequence>,
+    /// What a lost journal would be built on.
+    journal: Option<String>,
     /// By kind: everything before this start has been deleted.
     swept: Vec<Option<EventTime>>,
 }
@@ -52,6 +57,7 @@ impl SqliteTables {
             connection: None,
             claimed: None,
             acknowledged: None,
+            journal: None,
         })
     }
 
@@ -134,8 +140,12 @@ impl SqliteTables {
                 row.partition,
                 row.consumed,
                 row.counted,
-                row.dead_lettered
+                row.dead_lettered,
+                row.lost
             ])?;
+        }
+        if let Some(journal) = &self.journal {
+            transaction.execute(&self.layout.sql("UPDATE {job} SET journal = ?1", None), [journal])?;
         }
         let mut swept = self.sweep(transaction, &flush.oldest_kept)?;
         for _ in 1..sweeps(commit) {
@@ -255,17 +265,17 @@ const UPSERT_STATUS: &str = "INSERT INTO {status} AS stored VALUES (?1, ?2, ?3, 
     {events} = excluded.{events}, {keys} = excluded.{keys}, late = excluded.late, epoch = excluded.epoch
     WHERE stored.window_end <> excluded.window_end OR stored.state <> excluded.state
     OR stored.{events} <> excluded.{events} OR stored.{keys} <> excluded.{keys} OR stored.late <> excluded.late";
-const UPSERT_LEDGER: &str = "INSERT INTO {ledger} VALUES (?1, ?2, ?3, ?4)
+const UPSERT_LEDGER: &str = "INSERT INTO {ledger} VALUES (?1, ?2, ?3, ?4, ?5)
     ON CONFLICT (partition) DO UPDATE SET consumed = excluded.consumed, counted = excluded.counted,
-    dead_lettered = excluded.dead_lettered";
+    dead_lettered = excluded.dead_lettered, lost = excluded.lost";
 const UPSERT_PROGRESS: &str = "INSERT INTO {progress} VALUES (0, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
     ON CONFLICT (shard) DO UPDATE SET generation = excluded.generation, epoch = excluded.epoch,
     top_k_epoch = coalesce(excluded.top_k_epoch, top_k_epoch), commit_hash = excluded.commit_hash,
     offsets = excluded.offsets, partitions = excluded.partitions, as_of = excluded.as_of,
     updated_at = excluded.updated_at";
-const UPSERT_JOB: &str = "INSERT INTO {job} VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+const UPSERT_JOB: &str = "INSERT INTO {job} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
     ON CONFLICT (job) DO UPDATE SET schema_version = excluded.schema_version, generation = excluded.generation,
-    updated_at = excluded.updated_at";
+    updated_at = excluded.updated_at, journal = coalesce(excluded.journal, journal)";
 const SWEEP_COUNTS: &str = "DELETE FROM {counts} WHERE (window_start, {key}) IN
     (SELECT window_start, {key} FROM {counts} WHERE window_start < ?1 ORDER BY window_start, {key} LIMIT ?2)";
 const SWEEP_TOP_K: &str = "DELETE FROM {top_k} WHERE (period, region, start_time, rank) IN
@@ -299,6 +309,10 @@ impl Follower for SqliteTables {
         looked.map_err(|failure: Failure| failure.into_fault(&self.path))
     }
 
+    fn remember(&mut self, journal: &str) {
+        self.journal = Some(journal.to_owned());
+    }
+
     fn claim(&mut self, claim: &Claim) -> Result<Option<Progress>, Fault> {
         let stored = self.in_transaction(|tables, transaction| {
             let claimed = StoredOwner::claimed(claim, &tables.settings);
@@ -316,7 +330,8 @@ impl Follower for SqliteTables {
                     claimed.key_column,
                     version,
                     claimed.generation.0 as i64,
-                    tables.now()
+                    tables.now(),
+                    tables.journal
                 ],
             )?;
             stored_progress(&tables.layout, transaction)
@@ -324,6 +339,33 @@ impl Follower for SqliteTables {
         self.claimed = Some(claim.generation);
         self.acknowledged = None;
         Ok(stored.map(|stored| stored.progress()))
+    }
+
+    fn forget(&mut self, rows: Forget) -> Result<Option<EventTime>, Fault> {
+        self.in_transaction(|tables, transaction| {
+            let as_of = stored_progress(&tables.layout, transaction)?.and_then(|stored| stored.as_of);
+            let kinds = (0..tables.settings.windows.len() as KindIndex)
+                .filter(|kind| tables.settings.windows.kind(*kind).span != Span::AllTime);
+            let Some((after, until)) = forget::ends(rows, as_of, tables.settings.allowed_lateness) else {
+                for kind in 0..tables.settings.windows.len() as KindIndex {
+                    transaction.execute_batch(&tables.layout.sql("DELETE FROM {counts}", Some(kind)))?;
+                }
+                for table in forget::TABLES {
+                    transaction.execute_batch(&tables.layout.sql(&format!("DELETE FROM {table}"), None))?;
+                }
+                return Ok(as_of);
+            };
+            for kind in kinds {
+                let bounds = params![tables.settings.windows.kind(kind).name, text(after), text(until)];
+                for sweep in [
+                    format!("DELETE FROM {{counts}} WHERE window_start IN ({})", forget::ENDED),
+                    format!("DELETE FROM {{top_k}} WHERE period = $1 AND start_time IN ({})", forget::ENDED),
+                ] {
+                    transaction.execute(&tables.layout.sql(&sweep, Some(kind)), bounds)?;
+                }
+            }
+            Ok(as_of)
+        })
     }
 
     fn write(&mut self, step: &Step) -> Result<(), Fault> {
@@ -336,6 +378,7 @@ impl Follower for SqliteTables {
             self.swept[kind] = flush.oldest_kept[kind];
         }
         self.acknowledged = Some(step.commit.sequence);
+        self.journal = None;
         written.record("sqlite", &self.settings.windows, self.clock.monotonic() - began, self.clock.now());
         Ok(())
     }

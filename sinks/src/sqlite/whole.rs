@@ -22,8 +22,9 @@ impl Shared {
 
     fn rows(&self, connection: &Connection, take: TakeRow<'_>) -> Result<bool, Failure> {
         let Some(stored) = stored_progress(&self.layout, connection)? else { return Ok(false) };
-        let (offsets, partitions): (String, String) =
-            connection.query_row(&self.layout.sql(AS_OF, None), [], |row| Ok((row.get(5)?, row.get(6)?)))?;
+        let (offsets, partitions, journal): (String, String, Option<String>) =
+            connection
+                .query_row(&self.layout.sql(AS_OF, None), [], |row| Ok((row.get(5)?, row.get(6)?, row.get(7)?)))?;
         let value = |name, text: &str| {
             let wrong = |error| {
                 Fault::failed(format!("cannot read topk_progress.{name}"), error, "look who else writes these tables")
@@ -38,10 +39,11 @@ impl Shared {
             as_of: stored.as_of,
             offsets: column("offsets", value("offsets", &offsets)?)?,
             partitions: column("partitions", value("partitions", &partitions)?)?,
+            journal: journal.map(|journal| value("journal", &journal)).transpose()?,
         }))?;
         self.each(connection, LEDGER, None, &mut |row| {
-            let (consumed, counted, dead_lettered) = (row.get(1)?, row.get(2)?, row.get(3)?);
-            take(TableRow::Ledger { partition: text(row, 0)?, consumed, counted, dead_lettered })?;
+            let (consumed, counted, dead_lettered, lost) = (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
+            take(TableRow::Ledger { partition: text(row, 0)?, consumed, counted, dead_lettered, lost })?;
             Ok(())
         })?;
         self.each(connection, STATUS, None, &mut |row| {

@@ -16,21 +16,14 @@ const LONGEST_PIECE: usize = 64 << 10;
 /// How many blanks may have come after a piece.
 const MOST_BLANKS: usize = 16;
 
-/// Refuse a file that holds another record before the position than the journal remembers.
-pub(super) fn check(path: &Path, position: &PartitionPosition) -> std::result::Result<(), Fault> {
+/// Whether a file holds another record before the position than the journal remembers.
+pub(super) fn is_replaced(path: &Path, position: &PartitionPosition) -> std::result::Result<bool, Fault> {
     let end = match u64::try_from(position.offset) {
         Ok(end) if end > 0 && position.fingerprint != 0 => end,
-        _ => return Ok(()),
+        _ => return Ok(false),
     };
-    let Some(before) = Before::read(path, end).map_err(|error| fault(path, error))? else { return Ok(()) };
-    if before.holds(position.fingerprint) {
-        return Ok(());
-    }
-    Err(Fault::refused(
-        format!("cannot go on in \"{}\" at byte {end}", path.display()),
-        "the record before that byte is not the one that was read there: the file was cut and filled again, or replaced",
-        "put the file back as it was; or start a new job (another job.name or job.state)",
-    ))
+    let before = Before::read(path, end).map_err(|error| fault(path, error))?;
+    Ok(before.is_some_and(|before| !before.holds(position.fingerprint)))
 }
 
 /// The last line before a position that is not blank, with everything up to the position.
@@ -91,7 +84,7 @@ mod tests {
     use std::fs;
     use std::path::Path;
     use std::time::Duration;
-    use stream::{Exit, Fault, PartitionPosition, RawRecord, ReadState, RecordSink, Source};
+    use stream::{Fault, PartitionPosition, RawRecord, ReadState, RecordSink, Source};
 
     /// Where a reader stands, as the journal remembers it.
     #[derive(Clone, Default)]
@@ -112,15 +105,18 @@ mod tests {
         }
     }
 
-    /// Go on from there to the end.
-    fn go_on(path: &Path, stand: &Stand, until_end: bool) -> Result<Stand, Fault> {
+    /// Go on from there to the end; none if the file was replaced.
+    fn go_on(path: &Path, stand: &Stand, until_end: bool) -> Result<Option<Stand>, Fault> {
         let source = FileSource::new(path, until_end);
         let name = source.partitions()?.remove(0).name;
         let position = PartitionPosition { name, offset: stand.offset, fingerprint: stand.fingerprint };
+        if !source.replaced(std::slice::from_ref(&position))?.is_empty() {
+            return Ok(None);
+        }
         let mut reader = source.open(&[position])?;
         let mut reached = stand.clone();
         while reader.read(Duration::ZERO, 7, &mut reached)? == ReadState::More {}
-        Ok(reached)
+        Ok(Some(reached))
     }
 
     fn file() -> (tempfile::TempDir, std::path::PathBuf) {
@@ -135,26 +131,20 @@ mod tests {
         let long = "x".repeat(100_000);
         for content in ["one\ntwo\n", "one\r\ntwo\r\n", "one\ntwo\n\n \t\r\n", "one\ntwo", &format!("one\n{long}\n")] {
             fs::write(&path, content).unwrap();
-            let stand = go_on(&path, &Stand::default(), true).unwrap();
+            let stand = go_on(&path, &Stand::default(), true).unwrap().unwrap();
             assert_eq!((stand.records, stand.offset), (2, content.len() as i64));
-            let again = go_on(&path, &stand, true).unwrap();
+            let again = go_on(&path, &stand, true).unwrap().unwrap();
             assert_eq!((again.records, again.offset), (2, stand.offset), "nothing has changed in {content:?}");
             fs::write(&path, format!("{content}\nmore\n")).unwrap();
-            assert_eq!(go_on(&path, &stand, false).unwrap().records, 3, "{content:?} has only grown");
+            assert_eq!(go_on(&path, &stand, false).unwrap().unwrap().records, 3, "{content:?} has only grown");
             let last = content.trim_end().len() - 1;
             let other = [&content.as_bytes()[..last], b"!", &content.as_bytes()[last + 1..], b"\nmore\n"].concat();
             fs::write(&path, other).unwrap();
             for until_end in [true, false] {
-                let fault = go_on(&path, &stand, until_end).err().expect("it was filled again");
-                assert_eq!(fault.exit, Exit::Refused);
-                assert!(
-                    fault.what.contains("plays") && fault.what.ends_with(&format!("byte {}", stand.offset)),
-                    "{fault}"
-                );
-                assert!(fault.why.contains("filled again"), "{fault}");
+                assert!(go_on(&path, &stand, until_end).unwrap().is_none(), "{content:?} was filled again");
             }
             fs::write(&path, " ".repeat(content.len() + 3)).unwrap();
-            assert_eq!(go_on(&path, &stand, false).err().map(|fault| fault.exit), Some(Exit::Refused));
+            assert!(go_on(&path, &stand, false).unwrap().is_none());
         }
     }
 
@@ -170,7 +160,7 @@ mod tests {
             for piece in &pieces[first..] {
                 content.push_str(piece);
                 fs::write(&path, &content).unwrap();
-                stand = go_on(&path, &stand, true).unwrap_or_else(|fault| panic!("{content:?}: {fault}"));
+                stand = go_on(&path, &stand, true).unwrap().unwrap_or_else(|| panic!("{content:?} is the same"));
                 assert_eq!(stand.offset, content.len() as i64);
             }
         }
@@ -181,6 +171,6 @@ mod tests {
         let (_folder, path) = file();
         fs::write(&path, "one\ntwo\n").unwrap();
         let unknown = Stand { offset: 4, ..Stand::default() };
-        assert_eq!(go_on(&path, &unknown, true).unwrap().records, 1);
+        assert_eq!(go_on(&path, &unknown, true).unwrap().unwrap().records, 1);
     }
 }

@@ -174,6 +174,16 @@ impl Follower for DeadLetterProducer {
         }
     }
 
+    fn letters(&mut self, see: &mut dyn FnMut(&str, i64, &str)) -> Result<(), Fault> {
+        let prober = client::create(&self.config()?)?;
+        match topic::find(&prober, &self.settings.topic)? {
+            Some(_) => {
+                last_letter::all(&self.config()?, &self.settings.topic, &self.settings.source_topic, self.after, see)
+            }
+            None => Ok(()),
+        }
+    }
+
     fn begin_after(&mut self, mark: i64) {
         self.after = mark;
     }

@@ -1,4 +1,4 @@
-//! How far the dead letters in a topic go: the epoch of the last one that came from our source.
+//! How far the dead letters in a topic go: the epoch of the last one that came from our source; and all of them.
 
 use super::client::{self, Watch};
 use super::offsets;
@@ -21,6 +21,37 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) fn find(config: &ClientConfig, topic: &str, source: &str, after: i64) -> Result<Option<Sequence>, Fault> {
     let (earliest, end) = bounds(config, topic)?;
     let earliest = earliest.max(after);
+    let config = reading(config);
+    let (mut until, mut look) = (end, FIRST_LOOK);
+    while until > earliest {
+        let from = earliest.max(until.saturating_sub(look));
+        let mut last = None;
+        between(&config, topic, from, until, &mut |message| last = epoch(message, source).or(last))?;
+        if last.is_some() {
+            return Ok(last);
+        }
+        (until, look) = (from, look.saturating_mul(10));
+    }
+    Ok(None)
+}
+
+/// Every letter from `source` that is there: partition, offset, code. What stands before `after` is of an earlier life.
+pub(super) fn all(
+    config: &ClientConfig,
+    topic: &str,
+    source: &str,
+    after: i64,
+    see: &mut dyn FnMut(&str, i64, &str),
+) -> Result<(), Fault> {
+    let (earliest, end) = bounds(config, topic)?;
+    between(&reading(config), topic, earliest.max(after), end, &mut |message| {
+        if let Some((partition, offset, code)) = letter(message, source) {
+            see(partition, offset, code);
+        }
+    })
+}
+
+fn reading(config: &ClientConfig) -> ClientConfig {
     let mut config = config.clone();
     config
         .set("group.id", "topk-last-letter")
@@ -30,15 +61,7 @@ pub(super) fn find(config: &ClientConfig, topic: &str, source: &str, after: i64)
         .set("isolation.level", "read_committed")
         .set("enable.partition.eof", "true")
         .set("fetch.wait.max.ms", "50");
-    let (mut until, mut look) = (end, FIRST_LOOK);
-    while until > earliest {
-        let from = earliest.max(until.saturating_sub(look));
-        if let Some(found) = last_between(&config, topic, source, from, until)? {
-            return Ok(Some(found));
-        }
-        (until, look) = (from, look.saturating_mul(10));
-    }
-    Ok(None)
+    config
 }
 
 /// Where the next letter will stand, or a later one.
@@ -52,20 +75,22 @@ fn bounds(config: &ClientConfig, topic: &str) -> Result<(i64, i64), Fault> {
     offsets::bounds(&prober, topic, PARTITION)
 }
 
-/// The last letter's epoch in [from, until).
-fn last_between(
+/// Everything in [from, until).
+fn between(
     config: &ClientConfig,
     topic: &str,
-    source: &str,
     from: i64,
     until: i64,
-) -> Result<Option<Sequence>, Fault> {
+    see: &mut dyn FnMut(&BorrowedMessage<'_>),
+) -> Result<(), Fault> {
+    if from >= until {
+        return Ok(());
+    }
     let what = || format!("cannot find the last dead letter in the topic \"{topic}\"");
     let consumer: BaseConsumer<Watch> = client::create(config)?;
     let mut assigned = TopicPartitionList::new();
     let added = assigned.add_partition_offset(topic, PARTITION, Offset::Offset(from));
     added.and_then(|()| consumer.assign(&assigned)).map_err(|error| client::fault(what(), &error))?;
-    let mut last = None;
     let mut quiet = Duration::ZERO;
     let step = Duration::from_millis(100);
     while quiet < PATIENCE {
@@ -73,16 +98,16 @@ fn last_between(
             None => quiet += step,
             Some(Ok(message)) => {
                 if message.offset() < until {
-                    last = epoch(&message, source).or(last);
+                    see(&message);
                 }
                 if message.offset() + 1 >= until {
-                    return Ok(last);
+                    return Ok(());
                 }
             }
             Some(Err(KafkaError::PartitionEOF(_))) => {
                 // The stable end, in which markers and aborted letters count. Before `until` if a transaction is open.
                 if offsets::bounds(&consumer, topic, PARTITION)?.1 >= until && position(&consumer, topic) >= until {
-                    return Ok(last);
+                    return Ok(());
                 }
             }
             Some(Err(error)) if error.rdkafka_error_code().is_some_and(client::passes) => quiet += step,
@@ -106,12 +131,23 @@ fn position(consumer: &BaseConsumer<Watch>, topic: &str) -> i64 {
 
 /// The epoch of a letter from `source`.
 fn epoch(message: &BorrowedMessage<'_>, source: &str) -> Option<Sequence> {
+    (added(message, "topk.topic")? == source).then_some(())?;
+    added(message, "topk.epoch")?.parse().ok().map(Sequence)
+}
+
+/// Partition, offset and code of a letter from `source`.
+fn letter<'a>(message: &'a BorrowedMessage<'_>, source: &str) -> Option<(&'a str, i64, &'a str)> {
+    (added(message, "topk.topic")? == source).then_some(())?;
+    Some((
+        added(message, "topk.partition")?,
+        added(message, "topk.offset")?.parse().ok()?,
+        added(message, "topk.error")?,
+    ))
+}
+
+/// The last header of that name: ours come after the record's own, which may have the same names.
+fn added<'a>(message: &'a BorrowedMessage<'_>, name: &str) -> Option<&'a str> {
     let headers = message.headers()?;
-    // Ours come after the record's own, which may have the same names.
-    let last = |name: &str| {
-        let values = headers.iter().filter(|header| header.key == name).filter_map(|header| header.value);
-        values.last().and_then(|value| std::str::from_utf8(value).ok())
-    };
-    (last("topk.topic")? == source).then_some(())?;
-    last("topk.epoch")?.parse().ok().map(Sequence)
+    let named = (0..headers.count()).rev().map(|index| headers.get(index)).find(|header| header.key == name)?;
+    std::str::from_utf8(named.value?).ok()
 }

@@ -129,6 +129,10 @@ impl Source for KafkaSource {
         self.visible()
     }
 
+    fn replaced(&self, positions: &[PartitionPosition]) -> Result<Vec<Arc<str>>, Fault> {
+        refill::replaced(&self.settings, positions)
+    }
+
     fn open(&self, assigned: &[PartitionPosition]) -> Result<Box<dyn SourceReader>, Fault> {
         let frozen = if self.settings.until_end { Some(self.visible()?) } else { None };
         let stop = |name: &Arc<str>| {
@@ -136,7 +140,6 @@ impl Source for KafkaSource {
             Some(infos.iter().find(|info| info.name == *name).map_or(0, |info| info.end))
         };
         let positions = offsets::checked(&self.prober, &self.settings.topic, assigned)?;
-        refill::check(&self.settings, assigned)?;
         let lanes = positions.into_iter().zip(assigned);
         let lane = |((number, offset, end), position): (_, &PartitionPosition)| {
             Lane::new(number, offset, end, stop(&position.name))

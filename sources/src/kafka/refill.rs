@@ -11,25 +11,27 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use stream::{Fault, PartitionPosition, RecordIdentity};
 
 /// How long one look for an answer lasts.
 const STEP: Duration = Duration::from_millis(100);
 
-/// Refuse a partition that holds another record before its position than the journal remembers. The positions lie in the
+/// The partitions that hold another record before their position than the journal remembers. The positions lie in the
 /// log.
 ///
 /// # Errors
-/// Another record (exit 3); no answer in time.
-pub(super) fn check(settings: &KafkaSettings, assigned: &[PartitionPosition]) -> Result<(), Fault> {
+/// No answer in time.
+pub(super) fn replaced(settings: &KafkaSettings, assigned: &[PartitionPosition]) -> Result<Vec<Arc<str>>, Fault> {
     let mut asked: BTreeMap<i32, (i64, u64)> = assigned
         .iter()
         .filter(|position| position.fingerprint != 0 && position.offset > 0)
         .filter_map(|position| Some((position.name.parse().ok()?, (position.offset - 1, position.fingerprint))))
         .collect();
+    let mut replaced = Vec::new();
     if asked.is_empty() {
-        return Ok(());
+        return Ok(replaced);
     }
     let topic = &settings.topic;
     let what = || format!("cannot read the last known records of topic \"{topic}\"");
@@ -47,7 +49,7 @@ pub(super) fn check(settings: &KafkaSettings, assigned: &[PartitionPosition]) ->
                 let number = message.partition();
                 let Some((offset, fingerprint)) = asked.get(&number).copied() else { continue };
                 if message.offset() == offset && identity(&message).fingerprint() != fingerprint {
-                    return Err(filled_again(topic, number, offset));
+                    replaced.push(number.to_string().into());
                 }
                 if message.offset() >= offset {
                     asked.remove(&number);
@@ -61,7 +63,7 @@ pub(super) fn check(settings: &KafkaSettings, assigned: &[PartitionPosition]) ->
         }
     }
     if asked.is_empty() {
-        return Ok(());
+        return Ok(replaced);
     }
     let silent: Vec<String> = asked.keys().map(i32::to_string).collect();
     Err(Fault::transient(
@@ -95,14 +97,6 @@ fn identity<'a>(message: &'a BorrowedMessage<'_>) -> RecordIdentity<'a> {
         key: message.key(),
         value: message.payload(),
     }
-}
-
-fn filled_again(topic: &str, number: i32, offset: i64) -> Fault {
-    Fault::refused(
-        format!("cannot go on in topic \"{topic}\" partition {number} at offset {}", offset + 1),
-        format!("the record at offset {offset} is not the one that was read there: the log was cut and filled again"),
-        "restore the log; or start a new job (another job.name or job.state), which counts from what is there",
-    )
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ fn every_verb_has_help_with_an_example() {
         &["completions"],
         &["doctor"],
         &["verify"],
+        &["recover"],
         &["journal", "ls"],
         &["journal", "show"],
         &["journal", "check"],
@@ -42,11 +43,12 @@ fn every_verb_has_help_with_an_example() {
 #[test]
 fn usage_errors_exit_2_and_say_what_is_wrong() {
     let folder = folder();
-    let wrong: [(&[&str], &str); 14] = [
+    let wrong: [(&[&str], &str); 16] = [
         (&[], "Usage: topk"),
         (&["nonsense"], "unrecognized subcommand 'nonsense'"),
-        // Verbs that are not built yet.
-        (&["recover"], "unrecognized subcommand 'recover'"),
+        (&["recover"], "--from-postgres"),
+        (&["run", "--accept-loss", "4:9-1"], "is not PARTITION:FIRST-LAST"),
+        (&["run", "--rebuild-sink", "redis"], "invalid value 'redis'"),
         (&["journal", "show", "0"], "invalid value '0'"),
         (&["top"], "there is no ./data/endpoints.json"),
         (&["top", "--json", "--csv"], "cannot be used with"),
@@ -71,8 +73,19 @@ fn completions_name_every_verb() {
     let folder = folder();
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let completions = topk_in(folder.path(), &["completions", shell]).expect_code(0).stdout;
-        for verb in ["demo", "run", "serve", "top", "generate", "doctor", "verify", "journal", "config", "completions"]
-        {
+        for verb in [
+            "demo",
+            "run",
+            "serve",
+            "top",
+            "generate",
+            "doctor",
+            "verify",
+            "recover",
+            "journal",
+            "config",
+            "completions",
+        ] {
             assert!(completions.contains(verb), "{shell} lacks {verb}");
         }
     }

@@ -31,7 +31,7 @@ fn a_topic_that_was_created_anew_is_refused() {
         std::panic::catch_unwind(|| kafka::create_topic(setup.name(), 1, &[])).ok()
     });
     produce_views(&setup, 30);
-    assert_refused(&setup, 3, &["the source is not the one this journal began with", "journaled: ", "found: "]);
+    assert_refused(&setup, 3, &["the source is not the one this journal was read from", "journaled: ", "found: "]);
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_file_that_was_cut_and_filled_again_is_refused_by_its_name() {
     // Longer than before, so that its length tells nothing.
     let other: String = (0..30).map(|number| view_line("w", number * 1000)).collect();
     fs::write(&file, other).expect("the folder can be written");
-    assert_refused(&setup, 3, &["part.ndjson", &format!("at byte {}", content.len()), "cut and filled again"]);
+    assert_refused(&setup, 3, &["part.ndjson", &format!("before offset {}", content.len()), "cut and filled again"]);
     setup.tables().without_tables(&["topk_job"]).assert_same(&before, "a refused start changed the tables");
     fs::write(&file, content + &view_line("v0", 60_000)).expect("the folder can be written");
     assert_eq!(setup.run_until_end().figure("read"), 1);

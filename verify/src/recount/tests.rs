@@ -90,7 +90,7 @@ fn late_is_of_a_window_and_its_end_is_outside() {
     let found = recount(&mut rules, &ground(), 6, &of(&records));
     // W(p) is 59,999 when 10 comes: its window ends at 60,000. It is 60,000 when the last two come.
     assert_eq!((found.window(0, 0), found.window(0, 1)), ((3, 2), (1, 0)));
-    assert_eq!(found.line, LedgerLine { consumed: 6, counted: 6, dead_lettered: 0 });
+    assert_eq!(found.line, LedgerLine { consumed: 6, counted: 6, dead_lettered: 0, lost: 0 });
 }
 
 /// Flink, WindowOperatorTest.testLateness, the boundary: end + allowed lateness <= W(p) is late, a millisecond before is not.
@@ -134,7 +134,7 @@ fn records_beyond_the_cut_count_nowhere_and_dead_ones_in_the_account() {
     let mut rules = rules(&["minute"], 0, 0);
     let records = [("a@1", None), ("bad", None), ("b@", Some(7)), ("c@", None), ("d@", Some(-1)), ("e@2", None)];
     let found = recount(&mut rules, &ground(), 5, &records);
-    assert_eq!(found.line, LedgerLine { consumed: 5, counted: 2, dead_lettered: 3 });
+    assert_eq!(found.line, LedgerLine { consumed: 5, counted: 2, dead_lettered: 3, lost: 0 });
     assert_eq!(found.window(0, 0), (2, 0));
 }
 
@@ -146,7 +146,7 @@ fn a_record_of_the_future_is_decided_again_where_the_broker_stamped_it() {
     // Appended at 0: 60,000 is not beyond the skew, 60,001 is.
     let records = [("a@60000", Some(0)), ("a@60001", Some(0)), ("a@60001", Some(0)), ("a@60000", Some(0))];
     let found = recount(&mut rules, &ground, 9, &records);
-    assert_eq!(found.line, LedgerLine { consumed: 4, counted: 2, dead_lettered: 2 });
+    assert_eq!(found.line, LedgerLine { consumed: 4, counted: 2, dead_lettered: 2, lost: 0 });
     assert_eq!(found.report.differing(), 2, "{:?}", found.report.differences);
     assert!(found.report.differences[0].contains("offset 2") && found.report.differences[1].contains("offset 3"));
     // Without a stamp the job's clock was somewhere between 0 and 1,000: the journal is believed in between.

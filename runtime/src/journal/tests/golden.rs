@@ -63,7 +63,7 @@ fn place(next_offset: i64, watermark: i64, floors: Vec<(i64, EventTime)>) -> Pla
 }
 
 fn ledger(consumed: u64, dead_lettered: u64) -> LedgerLine {
-    LedgerLine { consumed, counted: consumed - dead_lettered, dead_lettered }
+    LedgerLine { consumed, counted: consumed - dead_lettered, dead_lettered, lost: 0 }
 }
 
 fn first_epoch() -> (EpochBody, Vec<u8>, Vec<u8>) {
@@ -78,6 +78,7 @@ fn first_epoch() -> (EpochBody, Vec<u8>, Vec<u8>) {
         late: vec![(WindowId { kind: 0, start: minute(MINUTE - 9) }, 1)],
         granted: vec![Grant { partition: "plays-1".into(), floor: Some(floor) }],
         acks: BTreeMap::new(),
+        ..EpochBody::default()
     };
     let part = Part {
         new_keys: arena(&[A, B, "d"]),
@@ -219,6 +220,7 @@ fn made_anew(hashes: &[RecordHash; 6], part_length: u64) -> [Sealed; 6] {
             future: BTreeSet::from([("plays-0".into(), 5)]),
             last_epoch: (Sequence(2), first_hash),
             last_dead_letter: Sequence(2),
+            ..Summary::default()
         },
         dropped: None,
         dropped_at: Sequence(0),

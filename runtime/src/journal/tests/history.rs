@@ -122,6 +122,7 @@ impl Model {
             granted,
             acks: after.acks.clone(),
             parts: parts(random, &rows, &new_keys),
+            ..EpochContent::default()
         };
         Next { content, after, touched, new_letters: letters }
     }

@@ -70,7 +70,7 @@ fn tables_of_before_become_a_partition_with_their_rows() {
     schema.query("INSERT INTO {table:song_plays_all_time} VALUES ('old', 7)");
     let mut follower = schema.open(schema.settings());
     claim(&mut *follower, 4).unwrap();
-    assert_eq!(schema.query("SELECT schema_version FROM {table:topk_job}"), [["2"]]);
+    assert_eq!(schema.query("SELECT schema_version FROM {table:topk_job}"), [["3"]]);
     assert_eq!(partitions(&schema), ["song_plays_hour_unpartitioned"]);
     let rows = step(commit(4, 9, Some(TWO)))
         .rows(HOUR, TWO, &[("old", 5), ("new", 1)])

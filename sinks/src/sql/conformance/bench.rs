@@ -73,7 +73,8 @@ pub(crate) fn commit(generation: u64, sequence: u64, watermark: Option<i64>) -> 
         active: true,
         floors: vec![(7, EventTime::from_millis(TWO))],
     };
-    let line = LedgerLine { consumed: 10 * sequence, counted: 9 * sequence, dead_lettered: sequence };
+    let line =
+        LedgerLine { consumed: 10 * sequence, counted: 9 * sequence, dead_lettered: sequence, lost: sequence / 2 };
     Commit {
         hash: RecordHash([sequence as u8; 32]),
         watermark,
