@@ -12,7 +12,7 @@ use std::sync::{Barrier, Mutex};
 use std::time::Duration;
 use stream::{
     Assignment, Decode, Event, Generation, GroupState, KeyArena, KeyGroup, LateMask, ManualClock, Minute, PaneCell,
-    RecordHash, Rejection, Sequence, TimeRules, WallTime, Window, WindowId, WindowKind, Windows, Zone,
+    RecordHash, Rejection, RowOrder, Sequence, TimeRules, WallTime, Window, WindowId, WindowKind, Windows, Zone,
 };
 use timely::dataflow::InputHandle;
 use timely::dataflow::operators::capture::{Capture, Extract};

@@ -10,6 +10,7 @@ use super::union::Union;
 use super::world::{SimulatedClock, World};
 use crate::acks::Acks;
 use crate::board_room::{BoardRoom, WindowRules};
+use crate::ceiling::{Ceiling, MemoryBound};
 use crate::commit::Uncommitted;
 use crate::commit_thread::CommitThread;
 use crate::committer::Committer;
@@ -22,7 +23,7 @@ use crate::pauses::Pauses;
 use crate::run::Plan;
 use crate::running::TakenOver;
 use crate::silence::Silence;
-use crate::start;
+use crate::start::{self, Accepted};
 use crate::ticker::Ticker;
 use operators::{IntakeSettings, RecordIntake, WindowStore};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -84,6 +85,8 @@ fn plan(world: &Arc<World>, instance: usize, workers: usize) -> Plan {
         epoch_interval: Duration::ZERO,
         epoch_max_events: u64::MAX,
         max_backlog: world.setup.max_backlog,
+        memory: MemoryBound::none(),
+        accepted: Accepted::default(),
         until_end: false,
         idle_timeout: world.setup.idle_timeout,
         max_drift: Duration::from_secs(600),
@@ -218,6 +221,10 @@ impl Life {
             uncommitted: channel().1,
             committed,
             wake: Arc::default(),
+            ceiling: Ceiling::new(MemoryBound::none()),
+            clock: clock.clone(),
+            keys: 0,
+            end: None,
         };
         let desk = Desk::new(FollowDesk {
             room: BoardRoom::new(rules, &recovered),
@@ -226,6 +233,8 @@ impl Life {
             ticker: ticker.clone(),
             lag,
             max_backlog: world.setup.max_backlog,
+            alignment: alignment.clone(),
+            delivered: BTreeMap::new(),
             rereader,
             wake,
             drained: channel().0,
