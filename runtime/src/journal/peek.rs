@@ -20,7 +20,7 @@ pub(crate) struct Peeked {
 
 /// What it says.
 pub(crate) enum Says {
-    Genesis(Genesis),
+    Genesis(Box<Genesis>),
     Fence,
     Epoch(Box<PeekedEpoch>),
     Base { covered: Sequence },

@@ -37,7 +37,7 @@ pub(super) struct Compaction {
 enum Work {
     None,
     /// Folding; and how many records and bytes it takes in.
-    Fold(Task<Finished>, usize, u64),
+    Fold(Box<Task<Finished>>, usize, u64),
     Delete(Task<u64>),
 }
 
@@ -216,7 +216,7 @@ impl Writer {
         };
         let (objects, settings, origin) = (self.objects.clone(), self.settings.clone(), self.origin.clone());
         let task = Task::start(move || compact::fold(&objects, &settings, &origin, &order))?;
-        self.compaction.work = Work::Fold(task, self.compaction.records, self.compaction.bytes);
+        self.compaction.work = Work::Fold(Box::new(task), self.compaction.records, self.compaction.bytes);
         Ok(())
     }
 
