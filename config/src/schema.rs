@@ -192,6 +192,7 @@ postgres_url = ""               # a replica; default the sink's
         // Ours beside the contract's.
         let never = Value::Text("0B".to_owned());
         expected.push(("sink.dead_letters.rotate_at", &never));
+        expected.push(("job.max_memory", &never));
         for file in ["sink.redis.cacert", "sink.redis.cert", "sink.redis.key"] {
             expected.push((file, &no_file));
         }

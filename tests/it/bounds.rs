@@ -65,7 +65,7 @@ fn more_keys_than_memory_pause_reading_and_a_raised_ceiling_lets_it_go_on() {
         (std::mem::replace(&mut last, consumed()) == last).then_some(())
     });
     assert!(last > 0.0 && last < keys as f64, "{last} of {keys} were read");
-    assert_eq!(setup.metric("topk_keys"), last, "every view has a key of its own");
+    assert!(setup.metric("topk_keys") > 0.0 && setup.metric("topk_resident_bytes") > 0.0);
     // What is counted is served all the while, and a stop is a stop.
     let lists = format!("{}/v1/top?window=all_time&k=3", setup.live_url("reader"));
     let answer = ureq::get(&lists).call().expect("it answers").body_mut().read_to_string().expect("text");
@@ -79,7 +79,11 @@ fn more_keys_than_memory_pause_reading_and_a_raised_ceiling_lets_it_go_on() {
     assert!(told.contains("reading is paused: memory has outgrown job.max_memory"), "{told}");
 
     setup.set("job.max_memory", "0B");
-    assert_eq!(counted(&setup.run_until_end()), keys - last as u64, "it goes on from there");
+    let rest = counted(&setup.run_until_end());
+    assert!(rest > 0 && rest < keys, "{rest} of {keys} were left");
+    let standing = setup.topk(&["journal", "show"]).expect_code(0).stdout;
+    let standing: serde_json::Value = serde_json::from_str(&standing).expect("JSON");
+    assert_eq!(standing["ledger"]["views.ndjson"]["counted"], keys, "nothing is lost");
     setup.topk(&["journal", "check"]).expect_code(0);
 }
 
@@ -109,6 +113,8 @@ fn a_run_to_the_end_that_memory_does_not_allow_ends_with_2_and_says_what_would_h
 #[test]
 fn one_key_with_nearly_all_of_the_views_is_no_hot_spot() {
     let setup = Setup::embedded("hot").with("epoch.max_events", 5000).with("topk.k", 20).with("job.workers", 4);
+    // By records alone, so that their number does not depend on the machine.
+    let setup = setup.with("epoch.interval", "1h");
     let views = 50_000;
     for file in 0..2 {
         let video = |number: u64| match number.is_multiple_of(10) {
