@@ -56,8 +56,8 @@ impl Asker {
 
 struct Asked {
     losses: u64,
-    /// By list and source: the window, generation and epoch of the last answer.
-    last: HashMap<(String, String), (String, u64, u64)>,
+    /// By list, source and window: generation and epoch of the last answer.
+    last: HashMap<(String, String, String), (u64, u64)>,
     told: Answered,
 }
 
@@ -88,10 +88,11 @@ impl Asked {
             self.last.clear();
             return;
         }
-        let now = (meta["window_start"].as_str().unwrap_or_default().to_owned(), generation, epoch);
+        let now = (generation, epoch);
         if aged.is_empty() {
-            let last = self.last.insert((url.to_owned(), source.to_owned()), now.clone());
-            let forward = last.as_ref().is_none_or(|last| *last <= now || last.0 < now.0);
+            let window = meta["window_start"].as_str().unwrap_or_default();
+            let last = self.last.insert((url.to_owned(), source.to_owned(), window.to_owned()), now);
+            let forward = last.is_none_or(|last| last <= now);
             watched.checks.hold("an answer never goes back, per store", forward, || {
                 format!("{url} from {source}: from {last:?} to {now:?}")
             });

@@ -128,7 +128,9 @@ impl Boards {
                 let board = format!("{kind}:{text}");
                 let is_there = names.contains_key(board.as_str())
                     || redis.get(&format!("{}:{board}", watched.name)).is_ok_and(|found| found.is_some())
-                    || watched.losses.load(Ordering::SeqCst) != losses;
+                    || watched.losses.load(Ordering::SeqCst) != losses
+                    // A final board that was lost comes back when a reader is asked for it, and not before.
+                    || losses > 0 && name.ends_with(":closed");
                 self.pointer(watched, name, text, is_there);
             } else if name.contains(':') {
                 shown.boards.extend(self.board(watched, name, text));

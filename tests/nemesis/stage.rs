@@ -247,7 +247,7 @@ impl Stage {
         let sender = Sender::new(self.setup.name(), Some(&id));
         let from = load.number();
         let views: Vec<_> = (from..from + 50).map(|number| self.mix.view(number, self.partitions)).collect();
-        until("the broker takes a transaction", LONG, || {
+        until("the broker takes a transaction", PATIENCE, || {
             sender.producer().init_transactions(Duration::from_secs(60)).ok()
         });
         sender.producer().begin_transaction().expect("a transaction begins");
@@ -274,10 +274,10 @@ impl Stage {
                 let wait = Duration::from_secs(60);
                 if commits {
                     let ticket = self.oracle.begin();
-                    until("the broker commits", LONG, || sender.producer().commit_transaction(wait).ok());
+                    until("the broker commits", PATIENCE, || sender.producer().commit_transaction(wait).ok());
                     self.oracle.end(ticket, &records, newest, self.clock.monotonic());
                 } else {
-                    until("the broker aborts", LONG, || sender.producer().abort_transaction(wait).ok());
+                    until("the broker aborts", PATIENCE, || sender.producer().abort_transaction(wait).ok());
                 }
             }
         }
