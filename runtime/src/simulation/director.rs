@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use object_store::{ObjectStoreExt, path::Path};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use stream::Exit;
+use stream::{Exit, Fault};
 
 /// Turns of trouble, at most.
 const TROUBLE: u64 = 160;
@@ -303,9 +303,12 @@ impl Director {
         let one = self.alive()[0];
         world.instances()[one].ended = Some(None);
         world.fibers.kill(one);
-        let last = world.oracle.lock().expect("never poisoned").chain.len() as u64;
-        let path = Path::from(format!("commit/{last:020}"));
-        if last < 3 || self.below(3) != 0 {
+        let (number, covered) = {
+            let oracle = world.oracle.lock().expect("never poisoned");
+            (oracle.chain.len() as u64 - 1, oracle.covered.max(1))
+        };
+        let path = Path::from(format!("commit/{number:020}"));
+        if number <= covered || self.below(3) != 0 {
             return;
         }
         let bytes = world.objects.get(&path).now_or_never().expect("memory answers").expect("the tail is there");
@@ -324,7 +327,8 @@ impl Director {
         }
         let instances = world.instances();
         let ended = instances.last().and_then(|last| last.ended.clone().flatten());
-        if !ended.as_ref().is_some_and(|fault| fault.why.contains("does not follow")) {
+        let is_found = |fault: &Fault| fault.why.contains("does not follow") || fault.what.contains("do not follow");
+        if !ended.as_ref().is_some_and(is_found) {
             drop(instances);
             world.fibers.fail(format!("a record of another journal was taken: {ended:?}"));
         }

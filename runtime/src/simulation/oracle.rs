@@ -113,6 +113,8 @@ pub(super) struct Oracle {
     pub(super) now: Arc<Snapshot>,
     /// The last epoch record, or genesis.
     pub(super) last: u64,
+    /// What the newest base covers.
+    pub(super) covered: u64,
     keys: BTreeMap<u16, Vec<String>>,
 }
 
@@ -126,7 +128,7 @@ macro_rules! must {
 
 impl Oracle {
     pub(super) fn new(place: Place) -> Self {
-        Oracle { place, chain: Vec::new(), now: Arc::default(), last: 0, keys: BTreeMap::new() }
+        Oracle { place, chain: Vec::new(), now: Arc::default(), last: 0, covered: 0, keys: BTreeMap::new() }
     }
 
     pub(super) fn link(&self, sequence: u64) -> Option<&Link> {
@@ -159,7 +161,10 @@ impl Oracle {
                 let next = self.follow(*epoch, log, acted).map_err(|why| format!("record {number}: {why}"))?;
                 snapshot = Some(Arc::new(next));
             }
-            Says::Base { covered } => must!(covered.0 < number, "base {number} covers {covered}"),
+            Says::Base { covered } => {
+                must!(covered.0 < number, "base {number} covers {covered}");
+                self.covered = covered.0;
+            }
             Says::Fence => {}
         }
         if let Some(snapshot) = &snapshot {

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use stream::{
-    Claim, Commit, Fault, Follower, Generation, Progress, Ranking, Sequence, Step, Wants, WindowState, WindowTotals,
+    Claim, Commit, Fault, Follower, Generation, Progress, Ranking, RowBlock, Sequence, Step, Wants, WindowState,
+    WindowTotals,
 };
 
 type Best = Vec<(&'static str, u64)>;
@@ -114,17 +115,13 @@ fn totals(snapshot: &Snapshot, window: WindowKey) -> WindowTotals {
 
 impl Tables {
     /// One transaction: all of it or nothing.
-    fn apply(&mut self, step: &Step, oracle: &Oracle) -> Result<(), String> {
+    fn apply(&mut self, step: &Step, again: &[RowBlock], oracle: &Oracle) -> Result<(), String> {
         let commit = &step.commit;
         let snapshot = committed(oracle, commit)?;
         if self.progress.as_ref().is_some_and(|before| before.sequence > commit.sequence) {
             return Err(format!("tables go back from {:?} to {}", self.progress, commit.sequence));
         }
-        let lost = step.lost.as_ref().map(|lost| lost.rows.open().map(|chunks| chunks.collect::<Vec<_>>()));
-        let chunks = lost.transpose().map_err(|fault| fault.to_string())?.unwrap_or_default();
-        let chunks: Result<Vec<_>, Fault> = chunks.into_iter().collect();
-        let again = chunks.map_err(|fault| fault.to_string())?;
-        for block in step.rows.iter().chain(again.iter().flatten()) {
+        for block in step.rows.iter().chain(again) {
             let rows = self.rows.entry((block.window.kind, block.window.start.millis())).or_default();
             rows.extend(block.keys.iter().map(key_of).zip(block.counts.iter().copied()));
         }
@@ -272,17 +269,21 @@ impl Sink {
     }
 
     fn write_tables(&self, step: &Step) -> Result<(), Fault> {
-        if step.lost.is_some() {
+        let mut again = Vec::new();
+        if let Some(lost) = &step.lost {
             self.world.meet("lost rows come from the journal");
             // Whoever reads them would wait for a compaction that is under way, and keep the turn.
             while self.world.instances()[self.instance].is_compacting {
                 point();
             }
+            for chunk in lost.rows.open()? {
+                again.extend(chunk?);
+            }
         }
         self.ask("flush", |world| {
             let mut tables = world.tables.lock().expect("never poisoned");
             self.guard(tables.generation)?;
-            let applied = tables.apply(step, &world.oracle.lock().expect("never poisoned"));
+            let applied = tables.apply(step, &again, &world.oracle.lock().expect("never poisoned"));
             drop(tables);
             world.must(applied);
             Ok(())

@@ -47,6 +47,7 @@ pub(super) struct Setup {
     pub(super) retain: Duration,
     pub(super) idle_timeout: Duration,
     pub(super) max_backlog: u64,
+    pub(super) max_drift: Duration,
 }
 
 /// What is known of an instance of the job.
@@ -69,6 +70,7 @@ impl World {
     pub(super) fn new(seed: u64, traced: bool) -> Arc<Self> {
         let fibers = Fibers::new(seed);
         let pick = |of: &[u64]| of[fibers.below(of.len() as u64) as usize];
+        let idle_timeout = Duration::from_millis(pick(&[40, 400, 1_000_000]));
         let place = if pick(&[0, 1]) == 0 { Place::Zurich } else { Place::Kolkata };
         let setup = Setup {
             place,
@@ -76,7 +78,9 @@ impl World {
             sink_faults: pick(&[0, 5, 20]),
             compact_records: pick(&[2, 3, 5, 9]) as usize,
             retain: Duration::from_millis(pick(&[0, 0, 2_000, 3_600_000])),
-            idle_timeout: Duration::from_millis(pick(&[40, 400, 1_000_000])),
+            idle_timeout,
+            // Where nobody is ever idle, others would wait for a silent partition for ever.
+            max_drift: Duration::from_secs(if idle_timeout.as_secs() > 1 { u32::MAX.into() } else { 600 }),
             max_backlog: pick(&[2_000, 64 << 20, 64 << 20]),
         };
         let mut log = Log { append_time: pick(&[0, 1, 1]) == 1, ..Log::default() };
