@@ -79,7 +79,7 @@ impl Director {
         let workers = 1 + self.below(3) as usize;
         let (index, before) = {
             let mut instances = self.world.instances();
-            instances.push(Instance { workers, ..Instance::default() });
+            instances.push(Instance { workers, born_healed: self.world.is_healed(), ..Instance::default() });
             (instances.len() - 1, instances.len().checked_sub(2).map(|last| instances[last].workers))
         };
         if before.is_some_and(|before| before != workers) {

@@ -59,6 +59,8 @@ pub(super) struct Instance {
     /// Its fence took a number that compaction had deleted.
     pub(super) is_astray: bool,
     pub(super) is_frozen: bool,
+    /// Nothing failed any more when it was started.
+    pub(super) born_healed: bool,
     /// In the middle of an operation.
     pub(super) in_store: bool,
     pub(super) is_compacting: bool,
@@ -165,9 +167,10 @@ impl World {
     pub(super) fn ended(&self, index: usize, fault: Fault) {
         self.note(|| format!("instance {index} ends: {fault}"));
         let newest = self.oracle.lock().expect("never poisoned").generation();
-        let (generation, is_astray) = {
+        let (generation, is_astray, born_healed) = {
             let instances = self.instances();
-            (instances[index].generation, instances[index].is_astray)
+            let Instance { generation, is_astray, born_healed, .. } = instances[index];
+            (generation, is_astray, born_healed)
         };
         let restored = self.tables.lock().expect("never poisoned").is_restored;
         let damaged = self.damaged.load(Ordering::Relaxed);
@@ -175,7 +178,8 @@ impl World {
             _ if damaged => true,
             Exit::Fenced => is_astray || generation.is_some_and(|generation| generation < newest),
             Exit::Refused => restored,
-            Exit::Failed if fault.is_transient() => !self.is_healed(),
+            // What failed just before is told only now.
+            Exit::Failed if fault.is_transient() => !born_healed,
             Exit::Failed => fault.what.contains("came back with other progress"),
             Exit::Usage => false,
         };
