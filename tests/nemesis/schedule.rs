@@ -2,8 +2,8 @@
 
 use crate::link::{Mood, Way};
 use crate::own::Service;
+use ::tests::Moments;
 use std::fmt;
-use tests::Moments;
 
 /// Which faults a round has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
