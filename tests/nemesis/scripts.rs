@@ -43,7 +43,7 @@ fn fill(stage: &Stage, ends: &BTreeMap<i32, i64>) {
 pub(crate) fn anew(stage: &mut Stage) -> Result<bool, Over> {
     let ends = at_rest(stage)?;
     let topic = stage.setup.name().to_owned();
-    kafka::delete_topics(&[topic.clone()]);
+    kafka::delete_topics(std::slice::from_ref(&topic));
     until("the topic is gone and created anew", LONG, || {
         std::panic::catch_unwind(|| kafka::create_topic(&topic, stage.partitions, &[])).ok()
     });
