@@ -137,7 +137,8 @@ fn with_services() -> ExitCode {
             }
         }
     });
-    let _ = Command::new("sh").args(["-c", &format!("kill -KILL -- -{group} 2>/dev/null")]).status();
+    // Bash: not every kill takes a group behind two dashes.
+    let _ = Command::new("bash").args(["-c", &format!("kill -KILL -- -{group} 2>/dev/null")]).status();
     own.stop();
     ExitCode::from(code)
 }

@@ -117,7 +117,7 @@ impl Tables {
                  WHERE (t.video_id, t.view_count) IS DISTINCT FROM (c.video_id, c.views);"
             );
         }
-        for (kind, start) in self.again_to_read() {
+        for (kind, start) in self.next_to_read() {
             all += &format!(
                 "SELECT '{kind}', '{start}', md5(string_agg(video_id || ' ' || views, ',' ORDER BY video_id COLLATE \"C\"))
                  FROM video_views_{kind} WHERE window_start = '{start}';"
@@ -130,7 +130,7 @@ impl Tables {
     }
 
     /// Final windows to read whole in this look.
-    fn again_to_read(&mut self) -> Vec<(String, String)> {
+    fn next_to_read(&mut self) -> Vec<(String, String)> {
         let unread = self.finals.iter().filter(|(_, (_, digest))| digest.is_none()).map(|(window, _)| window);
         let mut chosen: Vec<_> = unread.take(AGAIN).cloned().collect();
         let windows: Vec<_> = self.finals.keys().collect();
