@@ -126,7 +126,7 @@ mod tests {
             .flag("--workers", "job.workers", 3)
             .load();
         let shown = loaded.show(true);
-        let section: Vec<&str> = shown.lines().take(6).collect();
+        let section: Vec<&str> = shown.lines().take(7).collect();
         assert_eq!(
             section,
             [
@@ -135,6 +135,7 @@ mod tests {
                 "workers = 3                # from flag --workers",
                 "state = \"gs://b\"           # from topk.toml:3",
                 "listen = \"127.0.0.1:9464\"  # default",
+                "max_memory = \"0B\"          # default",
                 "drain_timeout = \"30s\"      # default",
             ]
         );

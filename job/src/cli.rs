@@ -136,13 +136,12 @@ pub struct RunArguments {
 
 /// `topk recover`.
 #[derive(Args, Clone, Debug)]
-#[group(required = true, multiple = false)]
 pub struct RecoverArguments {
     /// From the tables in Postgres
-    #[arg(long)]
+    #[arg(long, required_unless_present = "from_sqlite")]
     pub from_postgres: bool,
     /// From the tables in a SQLite file
-    #[arg(long)]
+    #[arg(long, conflicts_with = "from_postgres")]
     pub from_sqlite: bool,
     /// Settings.
     #[command(flatten)]
