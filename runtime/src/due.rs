@@ -157,6 +157,12 @@ impl Due {
         self.rows_of == Some(epoch) && self.given != Some(epoch)
     }
 
+    /// It lacks rows, or rankings that are due now: these go with rows as of the same epoch, though none have changed.
+    pub(crate) fn lacks_rows(&self, now: Duration) -> bool {
+        let are_due = |every| !self.changed.rankings.is_empty() && has_passed(self.last_rankings, now, every);
+        self.rows_wait || self.wants.rankings_every.is_some_and(are_due)
+    }
+
     /// Enough time has passed since its last step.
     pub(crate) fn is_due(&self, now: Duration) -> bool {
         has_passed(self.last_step, now, self.wants.every)

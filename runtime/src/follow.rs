@@ -247,7 +247,7 @@ impl Desk {
             if due.wants.counts && !due.has_rows(commit.epoch) {
                 // Rows are copied out between epochs, all workers at the same one; ask for the next.
                 let is_due = is_full || due.is_due(now);
-                if due.rows_wait && !due.rows_asked && !commit.last && !self.backlog.is_forgetting && is_due {
+                if due.lacks_rows(now) && !due.rows_asked && !commit.last && !self.backlog.is_forgetting && is_due {
                     due.ask(&self.rereader);
                     self.ticker.order(RowOrder::Take);
                 }

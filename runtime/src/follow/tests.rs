@@ -244,6 +244,31 @@ fn rankings_come_at_their_interval_and_every_changed_one_comes() {
 }
 
 /// Hole 18 of the protocol: a state and the rows and lists that belong to it travel together.
+/// Otherwise a job that falls silent would never show its last rankings.
+#[test]
+fn rankings_that_are_not_due_with_the_last_change_come_when_they_are() {
+    let (mut bench, [tables]) = Bench::of([tables()]);
+    bench.count(0, "a", None);
+    bench.count(0, "b", Some(&[("a", 1), ("b", 1)]));
+    assert!(tables.step().unwrap().with_rankings);
+    tables.is_done();
+    bench.clock.advance(SECOND);
+    bench.count(0, "c", None);
+    bench.quiet(false, Some(vec![block(minute(0), &[("c", 1)])]));
+    assert!(!tables.step().unwrap().with_rankings, "they come every ten seconds");
+    tables.is_done();
+    bench.clock.advance(10 * SECOND);
+    bench.quiet(false, None);
+    assert!(tables.step().is_none() && bench.desk.due[0].rows_asked);
+    bench.quiet(false, Some(Vec::new()));
+    let step = tables.step().expect("nothing has changed since, and rankings are due");
+    assert_eq!((step.with_rankings, shown(&step)), (true, BTreeMap::from([(0, 3)])));
+    tables.is_done();
+    bench.clock.advance(20 * SECOND);
+    bench.quiet(false, None);
+    assert!(tables.step().is_none() && !bench.desk.due[0].rows_asked, "once");
+}
+
 #[test]
 fn a_window_that_closes_brings_its_list_to_the_tables_at_once() {
     let (mut bench, [tables]) = Bench::of([tables()]);
