@@ -16,7 +16,7 @@ use stream::{Exit, Fault};
 /// Turns of trouble, at most.
 const TROUBLE: u64 = 160;
 /// Turns in which a healed world must come to rest.
-const PATIENCE: u64 = 6_000;
+const PATIENCE: u64 = 20_000;
 
 pub(super) struct Director {
     world: Arc<World>,
