@@ -51,6 +51,8 @@ impl Seen {
         let commits = setup.path("data").join("journal").join(setup.name()).join("commit");
         let records = std::fs::read_dir(commits).expect("there is a journal");
         let letters: Vec<Value> = setup.dead_letters();
+        // `NAME#1` is a put that was interrupted before it had a name: no record, and gone with the next clean-up.
+        let records = records.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         let distinct: BTreeSet<String> = letters.iter().map(Value::to_string).collect();
         assert_eq!(distinct.len(), letters.len(), "a dead letter is there twice");
         Seen {
@@ -59,7 +61,7 @@ impl Seen {
             owner: key("owner"),
             status: key("status"),
             letters: distinct,
-            records: records.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect(),
+            records: records.filter(|name| !name.contains('#')).collect(),
         }
     }
 
