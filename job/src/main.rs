@@ -4,7 +4,6 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    job::memory::give_back_what_is_freed();
     // A panic is our own bug. Other threads would wait for ever for one that is gone: end at once.
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

@@ -1,4 +1,4 @@
-//! The memory of this process as the system counts it, and how the allocator is kept from hoarding what was freed.
+//! The memory of this process as the system counts it, and the allocator: jemalloc, told not to hoard what was freed.
 
 use runtime::MemoryBound;
 use std::fs;
@@ -39,32 +39,21 @@ fn page() -> u64 {
     u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
 }
 
-/// glibc keeps what was freed in the arena of the thread that made it, for its next use.
-#[cfg(target_env = "gnu")]
+/// Linked in, it is what malloc(3) means in the whole process, to Rust and to C. Freed pages go back to the system after a second, on a thread of the allocator's own.
+#[allow(unsafe_code, reason = "the allocator reads its options from this symbol")]
+#[unsafe(export_name = "malloc_conf")]
+static OPTIONS: &[u8; 60] = b"background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0\0";
+
+/// Everything that is free, at once.
 #[allow(unsafe_code, reason = "the allocator has no safe interface")]
 fn give_back() {
-    // SAFETY: malloc_trim(3) touches free memory alone, and locks what it looks at.
-    unsafe { libc::malloc_trim(0) };
+    let all = c"arena.4096.purge";
+    // SAFETY: a command without arguments; 4096 (MALLCTL_ARENAS_ALL) stands for all arenas.
+    let code = unsafe {
+        tikv_jemalloc_sys::mallctl(all.as_ptr(), std::ptr::null_mut(), std::ptr::null_mut(), std::ptr::null_mut(), 0)
+    };
+    debug_assert_eq!(code, 0, "the allocator knows this command");
 }
-
-#[cfg(not(target_env = "gnu"))]
-fn give_back() {}
-
-/// glibc raises the size from which it maps memory by itself, up to 32 MiB, with every large block that is freed; what lies
-/// between is then kept for ever in the arena of the thread that made it. Here threads hand blocks to one another: with ten
-/// million keys a restart held 3.1 GB that way, and 1.6 GB with the size fixed (`bench/run keys`). Call before there is any
-/// other thread.
-#[cfg(target_env = "gnu")]
-#[allow(unsafe_code, reason = "the allocator has no safe interface")]
-pub fn give_back_what_is_freed() {
-    const MAPPED_FROM: libc::c_int = 128 * 1024;
-    // SAFETY: it sets a number.
-    unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED_FROM) };
-}
-
-/// See the other one.
-#[cfg(not(target_env = "gnu"))]
-pub fn give_back_what_is_freed() {}
 
 #[cfg(test)]
 mod tests {
@@ -81,5 +70,18 @@ mod tests {
         drop(held);
         give_back();
         assert!(resident().unwrap() < during);
+    }
+
+    #[test]
+    #[allow(unsafe_code, reason = "the allocator has no safe interface")]
+    fn the_allocator_has_our_options() {
+        let mut decay: isize = 0;
+        let mut size = size_of::<isize>();
+        let to = (&raw mut decay).cast();
+        // SAFETY: this option is a ssize_t, and `size` says that there is room for one.
+        let code = unsafe {
+            tikv_jemalloc_sys::mallctl(c"opt.dirty_decay_ms".as_ptr(), to, &mut size, std::ptr::null_mut(), 0)
+        };
+        assert_eq!((code, decay), (0, 1000));
     }
 }

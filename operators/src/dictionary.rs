@@ -1,31 +1,34 @@
 //! Keys as small numbers. A slot numbers a key within a worker; (group, local id) numbers it within the journal and is
 //! never renumbered.
 
+use crate::slots::{Slot, Slots};
 use hashbrown::HashTable;
 use stream::{KEY_GROUPS, Key, KeyGroup, key_hash};
-
-/// Index of a key within one worker.
-pub(crate) type Slot = u32;
 
 /// All keys a worker has seen.
 pub(crate) struct Dictionary {
     table: HashTable<Slot>,
     /// With the local id. Beside the key itself, since whoever finds a key needs it next.
-    keys: Vec<(Key, u32)>,
+    keys: Slots<(Key, u32)>,
     next_local: Vec<u32>,
     bytes: usize,
 }
 
 impl Default for Dictionary {
     fn default() -> Self {
-        Dictionary { table: HashTable::new(), keys: Vec::new(), next_local: vec![0; usize::from(KEY_GROUPS)], bytes: 0 }
+        Dictionary {
+            table: HashTable::new(),
+            keys: Slots::new(1),
+            next_local: vec![0; usize::from(KEY_GROUPS)],
+            bytes: 0,
+        }
     }
 }
 
 impl Dictionary {
     /// The slot of a key, and whether it is new.
     pub(crate) fn intern(&mut self, key: &str, hash: u64) -> (Slot, bool) {
-        match self.table.find(hash, |slot| self.keys[*slot as usize].0.as_str() == key) {
+        match self.table.find(hash, |slot| self.keys.get(*slot, 0).0.as_str() == key) {
             Some(slot) => (*slot, false),
             None => (self.add(key, hash), true),
         }
@@ -33,30 +36,28 @@ impl Dictionary {
 
     /// A key that is not there yet.
     pub(crate) fn add(&mut self, key: &str, hash: u64) -> Slot {
-        let slot = Slot::try_from(self.keys.len()).expect("a worker has fewer than four thousand million keys");
         let group = KeyGroup::of_hash(hash).0;
         let local = &mut self.next_local[usize::from(group)];
-        self.keys.push((Key::new(key), *local));
+        let slot = self.keys.add((Key::new(key), *local));
         self.bytes += key.len();
         *local += 1;
         let keys = &self.keys;
-        self.table.insert_unique(hash, slot, |slot| key_hash(keys[*slot as usize].0.as_str()));
+        self.table.insert_unique(hash, slot, |slot| key_hash(keys.get(*slot, 0).0.as_str()));
         slot
     }
 
     /// Make room for so many more keys at once.
     pub(crate) fn reserve(&mut self, keys: usize) {
         let known = &self.keys;
-        self.table.reserve(keys, |slot| key_hash(known[*slot as usize].0.as_str()));
-        self.keys.reserve(keys);
+        self.table.reserve(keys, |slot| key_hash(known.get(*slot, 0).0.as_str()));
     }
 
     pub(crate) fn key(&self, slot: Slot) -> &Key {
-        &self.keys[slot as usize].0
+        &self.keys.get(slot, 0).0
     }
 
     pub(crate) fn local(&self, slot: Slot) -> u32 {
-        self.keys[slot as usize].1
+        self.keys.get(slot, 0).1
     }
 
     /// Bytes of all keys together.

@@ -2,7 +2,7 @@
 //! counted in; counts of older windows that are still live (disorder, lateness, the hour after midnight) lie beside it.
 //! So one delta costs one probe and a few adds, and the end of a month moves nothing until a key is touched.
 
-use crate::dictionary::Slot;
+use crate::slots::{Slot, Slots};
 use hashbrown::HashMap;
 use stream::{Bug, KindIndex, Window, seeded};
 
@@ -42,25 +42,20 @@ pub(crate) struct Added {
 
 /// All counts of one worker.
 pub(crate) struct Panes {
-    kinds: usize,
-    cells: Vec<Cell>,
+    /// One for each kind.
+    cells: Slots<Cell>,
     live: HashMap<PaneNumber, Pane>,
     next: PaneNumber,
 }
 
 impl Panes {
     pub(crate) fn new(kinds: usize) -> Self {
-        Panes { kinds, cells: Vec::new(), live: HashMap::new(), next: 0 }
-    }
-
-    /// Make room for so many more keys at once.
-    pub(crate) fn reserve(&mut self, keys: usize) {
-        self.cells.reserve(keys * self.kinds);
+        Panes { cells: Slots::new(kinds), live: HashMap::new(), next: 0 }
     }
 
     /// A new key, without counts.
     pub(crate) fn add_key(&mut self) {
-        self.cells.extend(std::iter::repeat_n(EMPTY, self.kinds));
+        self.cells.add(EMPTY);
     }
 
     pub(crate) fn open(&mut self, window: Window) -> PaneNumber {
@@ -86,7 +81,7 @@ impl Panes {
 
     /// Add `n` to a key in a live window; `dirty` marks the value as not yet in the tables.
     pub(crate) fn add(&mut self, kind: KindIndex, slot: Slot, number: PaneNumber, n: u64, dirty: bool) -> Added {
-        let cell = &mut self.cells[slot as usize * self.kinds + usize::from(kind)];
+        let cell = self.cells.get_mut(slot, usize::from(kind));
         let held = cell.pane & !DIRTY;
         if held != number && held != NO_PANE {
             let start = self.live[&number].window.start;
@@ -127,7 +122,7 @@ impl Panes {
 
     /// A key's count in a live window; 0 if it has none.
     pub(crate) fn count(&self, kind: KindIndex, slot: Slot, number: PaneNumber) -> u64 {
-        let cell = self.cells[slot as usize * self.kinds + usize::from(kind)];
+        let cell = *self.cells.get(slot, usize::from(kind));
         if cell.pane & !DIRTY == number {
             return cell.count;
         }
@@ -140,7 +135,7 @@ impl Panes {
         let kind = usize::from(pane.window.kind);
         let slots = std::mem::take(&mut pane.dirty);
         for slot in &slots {
-            let cell = &mut self.cells[*slot as usize * self.kinds + kind];
+            let cell = self.cells.get_mut(*slot, kind);
             if cell.pane & !DIRTY == number {
                 cell.pane &= !DIRTY;
             } else if let Some((_, dirty)) = pane.aside.get_mut(slot) {

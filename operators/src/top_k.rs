@@ -1,7 +1,7 @@
 //! The K best keys of one window on one worker. Within a window counts only grow and each key has one owner, so the
 //! global top K is inside the union of the workers' top Ks; a changed key below the threshold needs no further look.
 
-use crate::dictionary::Slot;
+use crate::slots::Slot;
 use std::cmp::Reverse;
 use stream::{Bug, seeded};
 

@@ -2,8 +2,9 @@
 //! candidates changed, which rows the tables lack, and forgets windows when told that everybody has them.
 
 use crate::TopK;
-use crate::dictionary::{Dictionary, Slot};
+use crate::dictionary::Dictionary;
 use crate::panes::{PaneNumber, Panes};
+use crate::slots::Slot;
 use hashbrown::HashMap;
 use std::time::Duration;
 use stream::{
@@ -114,7 +115,6 @@ impl WindowStore {
     pub fn load(&mut self, groups: Vec<GroupState>) {
         let keys = groups.iter().map(|group| group.keys.len()).sum();
         self.dictionary.reserve(keys);
-        self.panes.reserve(keys);
         let mut last: [Option<(EventTime, Place)>; 8] = [None; 8];
         for group in groups {
             // A dictionary has each key once.
