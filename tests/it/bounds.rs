@@ -5,7 +5,9 @@ use crate::exactness::assert_recounted;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
-use tests::{Finished, Running, Setup, until, wait::LONG};
+use std::time::{Duration, Instant};
+use stream::FailPoint;
+use tests::{FailPoints, Finished, Running, Setup, until, wait::LONG};
 
 /// 2025-10-19T12:00:00Z.
 const START: i64 = 1_760_875_200_000;
@@ -163,4 +165,42 @@ fn a_flood_of_large_records_that_cannot_be_counted_stays_bounded() {
     job.wait(LONG).expect_code(0);
     assert_eq!(setup.run_until_end().figure("read"), 0);
     setup.assert_right();
+}
+
+/// Every commit takes as long as on a disk that is nearly worn out. What was read and is not durable yet is bounded, so a
+/// job on such a disk takes no more memory than one on a quick disk; lists answer all the while.
+#[test]
+fn a_slow_disk_makes_reading_wait_and_nothing_grow() {
+    const VIEWS: i64 = 400_000;
+    let measure = |millis: u64| {
+        let setup = Setup::embedded("slow-disk").with("sink.tables", "none").with("epoch.max_events", 10_000);
+        let mut setup = setup.with("topk.k", 10).with("windows.tumbling", vec!["hour", "all_time"]);
+        let views = (0..VIEWS).map(|number| view(&format!("video-{:050}", number * 7_919 % VIEWS), START + number));
+        write(&setup, "views.ndjson", views);
+        let delays: Vec<String> = (1..=100).map(|hit| format!("commit.before-create={hit}:sleep:{millis}")).collect();
+        let points = FailPoints::plan(&mut setup, &delays.join(";"));
+        let job = setup.start(&["run", "--serve"]);
+        let lists = format!("{}/v1/top?window=all_time&k=3", setup.live_url("reader"));
+        let began = Instant::now();
+        until("all of it is committed", LONG, || {
+            let asked = Instant::now();
+            let status = ureq::get(&lists).config().http_status_as_error(false).build().call().expect("it answers");
+            assert!([200, 404].contains(&status.status().as_u16()), "{status:?}");
+            assert!(asked.elapsed() < LONG / 10, "a list took {:?}", asked.elapsed());
+            (setup.metric("topk_records_consumed_total") == VIEWS as f64).then_some(())
+        });
+        let commits = points.hits(FailPoint::CommitBeforeCreate);
+        let (peak, took) = (memory(&job, "VmHWM:"), began.elapsed());
+        job.signal("TERM");
+        job.wait(LONG).expect_code(0);
+        points.end(&mut setup);
+        assert_eq!(setup.run_until_end().figure("read"), 0);
+        setup.topk(&["verify"]).expect_code(0);
+        println!("{millis} ms a commit: {commits} commits in {took:.1?}, at most {peak} MiB");
+        (peak, took, commits)
+    };
+    let (quick, ..) = measure(0);
+    let (slow, took, commits) = measure(150);
+    assert!(commits >= 40 && took >= Duration::from_millis(40 * 150), "it did not wait: {commits} in {took:?}");
+    assert!(slow < quick + 48, "{slow} MiB on a slow disk, {quick} MiB on a quick one");
 }

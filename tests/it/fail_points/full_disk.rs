@@ -1,5 +1,5 @@
-//! A disk without room under journal, tables and dead letters of a running job: it waits, says so, and goes on by itself once
-//! there is room.
+//! A disk that takes nothing more under a running job, because it is full or read-only: the job waits, says so, and goes on by
+//! itself once the disk does.
 
 use crate::exactness::{Answer, write_views};
 use std::io::Write;
@@ -17,6 +17,13 @@ impl SmallDisk {
         std::fs::create_dir(&at).expect("the temporary folder can be written");
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"]).arg(&at).output();
         mounted.is_ok_and(|output| output.status.success()).then_some(SmallDisk(at))
+    }
+
+    /// Take no more writes (`ro`), or take them again (`rw`). Nobody may have a file open for writing.
+    fn remount(&self, mode: &str) {
+        let done = Command::new("mount").args(["-o", &format!("remount,{mode}")]).arg(&self.0).output();
+        let done = done.expect("there is mount, as it was mounted");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
 
     /// Take all the room that is left.
@@ -43,8 +50,26 @@ fn append(from: &Path, to: &Path) {
     file.and_then(|mut file| file.write_all(&views)).expect("the temporary folder can be written");
 }
 
+/// How a disk comes to take nothing more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Trouble {
+    /// Under journal, tables and dead letters.
+    Full,
+    /// Under the journal, which keeps no file open.
+    ReadOnly,
+}
+
 #[test]
 fn a_job_waits_on_a_full_disk_and_goes_on_by_itself() {
+    waits_and_goes_on(Trouble::Full);
+}
+
+#[test]
+fn a_job_waits_on_a_read_only_disk_and_goes_on_by_itself() {
+    waits_and_goes_on(Trouble::ReadOnly);
+}
+
+fn waits_and_goes_on(trouble: Trouble) {
     // What it reads in the end, and what that gives.
     let log = Setup::embedded("room").with("time.idle_timeout", "1h").with("epoch.max_events", 200);
     write_views(&log, 1, 6_000);
@@ -60,21 +85,32 @@ fn a_job_waits_on_a_full_disk_and_goes_on_by_itself() {
         return;
     };
     job.set("job.state", format!("file:{}", text(&disk.0.join("data"))));
-    job.set("sink.sqlite.path", text(&disk.0.join("topk.db")));
-    job.set("sink.dead_letters.file", text(&disk.0.join("dead.ndjson")));
+    if trouble == Trouble::Full {
+        job.set("sink.sqlite.path", text(&disk.0.join("topk.db")));
+        job.set("sink.dead_letters.file", text(&disk.0.join("dead.ndjson")));
+    }
     let (views, more) = (job.path("views").join("part-0.ndjson"), job.path("more.ndjson"));
     std::fs::write(&views, &whole[..half]).expect("the temporary folder can be written");
     std::fs::write(&more, &whole[half..]).expect("the temporary folder can be written");
 
     let mut running = job.start(&["run"]);
     until("the first half is read", LONG, || running.stderr().contains("the job runs").then_some(()));
-    let ballast = disk.fill();
+    let ballast = match trouble {
+        Trouble::Full => Some(disk.fill()),
+        Trouble::ReadOnly => {
+            disk.remount("ro");
+            None
+        }
+    };
     append(&more, &views);
     until("the journal waits", LONG, || {
         assert!(running.is_running(), "it ended:\n{}", running.stderr());
         running.stderr().contains("the journal waits for its store").then_some(())
     });
-    std::fs::remove_file(ballast).expect("it can be removed");
+    match ballast {
+        Some(ballast) => std::fs::remove_file(ballast).expect("it can be removed"),
+        None => disk.remount("rw"),
+    }
     until("the journal goes on", LONG, || {
         assert!(running.is_running(), "it ended:\n{}", running.stderr());
         running.stderr().contains("the journal's store answers again").then_some(())
@@ -82,6 +118,6 @@ fn a_job_waits_on_a_full_disk_and_goes_on_by_itself() {
     running.signal("TERM");
     running.wait(LONG).expect_code(0);
     job.run_until_end();
-    expected.assert_same(&Answer::of(&job), "after a full disk");
+    expected.assert_same(&Answer::of(&job), &format!("after a disk was {trouble:?}"));
     job.topk(&["journal", "check"]).expect_code(0);
 }
