@@ -5,6 +5,7 @@ use super::{assert_refused, embedded_with_progress, on_services_with_progress, p
 use crate::exactness::assert_recounted;
 use std::fs;
 use tests::kafka::{self, Record};
+use tests::setup::text;
 use tests::{Finished, Setup, dump, until, wait::LONG};
 
 const NOON: i64 = super::NOON;
@@ -184,4 +185,23 @@ fn a_child_that_is_started_again_accepts_nothing_again() {
     job.wait(LONG).expect_code(0);
     let shown = setup.topk(&["journal", "show"]).expect_code(0).stdout;
     assert_eq!(shown.matches("\"kind\": \"cut\"").count(), 1, "{shown}");
+}
+
+/// Files of the same names in another folder may be the same log, moved, or another one: a person says which.
+#[test]
+fn a_folder_that_was_moved_is_another_source_until_a_person_accepts_it() {
+    let mut setup = embedded_with_progress("moved");
+    let moved = setup.path("elsewhere");
+    fs::rename(setup.path("views"), &moved).expect("the temporary folder can be written");
+    setup.set("source.file.path", text(&moved));
+    let refused = assert_refused(&setup, 3, &["--accept-source"]);
+    let accepted = run_accepting(&setup, &flags(&refused)).expect_code(0);
+    assert_eq!(accepted.figure("read"), 0, "it goes on where it was");
+    let mut views = fs::read_to_string(moved.join("part.ndjson")).expect("it was moved");
+    views += &view_line("v0", 21_000);
+    fs::write(moved.join("part.ndjson"), views).expect("the folder can be written");
+    assert_eq!(setup.run_until_end().figure("read"), 1, "and needs no flag any more");
+    setup.assert_right();
+    setup.topk(&["verify"]).expect_code(0);
+    setup.topk(&["journal", "check"]).expect_code(0);
 }

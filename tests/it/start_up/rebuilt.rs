@@ -140,3 +140,35 @@ fn a_backup_that_is_too_old_says_what_it_takes_and_keeps_what_is_right() {
     assert_eq!(setup.run_until_end().figure("read"), 1);
     setup.topk(&["verify"]).expect_code(0);
 }
+
+/// Every window lives, so nothing has left the journal; but the record that the copy is as of is gone, and the journal
+/// remembers a later one.
+#[test]
+fn a_backup_whose_record_nobody_remembers_is_refused_and_built_up_again_whole() {
+    let setup = Setup::embedded("forgotten").with("time.allowed_lateness", "24h");
+    let setup = setup.with("epoch.max_events", 1).with("journal.retain", "0s");
+    let write = |views: i64| {
+        let lines: String = (0..views).map(|number| view_line(&format!("v{}", number % 5), number * 1000)).collect();
+        fs::write(setup.path("views").join("part.ndjson"), lines).expect("the folder can be written");
+    };
+    write(20);
+    setup.run_until_end();
+    fs::copy(setup.path("topk.db"), setup.path("old.db")).expect("there are tables");
+    let mut views = 20;
+    tests::until("the record of the copy is compacted away", tests::wait::LONG, || {
+        views += 300;
+        write(views);
+        setup.run_until_end();
+        let listed = setup.topk(&["journal", "ls", "--all"]).expect_code(0).stdout;
+        let first = listed.lines().filter(|line| line.contains(" epoch ")).find_map(|line| {
+            let number = line.split_whitespace().next()?;
+            number.parse::<u64>().ok()
+        })?;
+        (first > 21).then_some(())
+    });
+    fs::copy(setup.path("old.db"), setup.path("topk.db")).expect("there was a copy");
+    assert_refused(&setup, 3, &["does not remember that they acknowledged it", "topk run --rebuild-sink sqlite ("]);
+    setup.topk(&["run", "--until-end", "--rebuild-sink", "sqlite"]).expect_code(0);
+    setup.topk(&["verify"]).expect_code(0);
+    setup.assert_right();
+}
