@@ -2,15 +2,15 @@
 //! out here with the same step, and stops nothing else.
 
 use crate::acks::Acks;
-use crate::journal::{Ack, Standing};
+use crate::journal::{Ack, Fence, Standing};
 use crate::start::{self, Accepted};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use stream::{
-    Bug, Claim, Clock, Commit, DeadLetter, FailPoint, Fault, Follower, Progress, RecordHash, Sequence, Step, Wants,
-    seeded,
+    Bug, Claim, Clock, Commit, DeadLetter, Exit, FailPoint, Fault, Follower, Progress, RecordHash, Sequence, Step,
+    Wants, seeded,
 };
 use timely::scheduling::SyncActivator;
 
@@ -108,7 +108,7 @@ pub(crate) struct Reached {
 /// A follower on its way to its thread.
 pub(crate) struct FollowerThread {
     pub(crate) follower: Box<dyn Follower>,
-    pub(crate) claim: Claim,
+    pub(crate) tenure: Tenure,
     /// How it was taken over at start.
     pub(crate) taken: Taken,
     pub(crate) acks: Arc<Acks>,
@@ -119,6 +119,31 @@ pub(crate) struct FollowerThread {
     lost: Arc<AtomicBool>,
     /// What the operator gives; one at a time.
     pub(crate) steps: Receiver<Step>,
+}
+
+/// In whose name a follower writes, and whether that is still so.
+pub(crate) struct Tenure {
+    pub(crate) claim: Claim,
+    pub(crate) fence: Fence,
+}
+
+impl Tenure {
+    /// A follower says that somebody has claimed it after us. Kafka does not say whether he is newer: an instance that was
+    /// overtaken while it started claims too. The journal knows.
+    fn judge(&self, fault: Fault, follower: &str) -> Fault {
+        if fault.exit != Exit::Fenced {
+            return fault;
+        }
+        match self.fence.check() {
+            Ok(()) => Fault::failed(
+                format!("{follower} was claimed by somebody else, and the journal has no newer instance"),
+                fault,
+                "nothing: the job starts again and claims it anew; if that goes on, another job has the same job.name",
+            ),
+            Err(newer) if newer.exit == Exit::Fenced => fault,
+            Err(unknown) => unknown,
+        }
+    }
 }
 
 /// Whether a follower was there at start.
@@ -139,7 +164,7 @@ impl FollowerThread {
     /// The thread's end and the operator's end.
     pub(crate) fn new(
         follower: Box<dyn Follower>,
-        claim: Claim,
+        tenure: Tenure,
         (taken, reached): (Taken, Reached),
         acks: Arc<Acks>,
         clock: Arc<dyn Clock>,
@@ -161,7 +186,7 @@ impl FollowerThread {
             lost: lost.clone(),
             steps: give,
         };
-        (FollowerThread { follower, claim, taken, acks, clock, wake, ready, gave_up, lost, steps }, line)
+        (FollowerThread { follower, tenure, taken, acks, clock, wake, ready, gave_up, lost, steps }, line)
     }
 
     /// Run until the operator lets go of its end.
@@ -176,9 +201,11 @@ impl FollowerThread {
     /// A follower that was away at the start is taken over first. Then it takes steps.
     pub(crate) fn take_over(&mut self) -> Result<(), Fault> {
         if let Taken::Away(expected) = self.taken {
-            let claim = self.claim.clone();
+            let claim = self.tenure.claim.clone();
             let mut found = None;
             self.patiently(|follower| follower.claim(&claim).map(|progress| found = progress))?;
+            // As at a start: see `Started::load`.
+            self.tenure.fence.check()?;
             self.check(expected, found)?;
         }
         self.is_ready();
@@ -264,7 +291,7 @@ impl FollowerThread {
                 metrics::gauge!("topk_follower_up", "follower" => self.follower.name()).set(0.0);
                 Ok(false)
             }
-            Err(fault) => Err(fault),
+            Err(fault) => Err(self.tenure.judge(fault, self.follower.name())),
         }
     }
 
@@ -292,7 +319,7 @@ impl FollowerThread {
                     self.clock.sleep(pause);
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
-                Err(fault) => return Err(fault),
+                Err(fault) => return Err(self.tenure.judge(fault, self.follower.name())),
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::committer::Committer;
 use crate::discovery::Discovery;
 use crate::drift::{Alignment, Drift};
 use crate::follow::FollowDesk;
-use crate::follower_thread::FollowerThread;
+use crate::follower_thread::{FollowerThread, Tenure};
 use crate::journal::{Genesis, Journal, JournalSettings, Recovered, StartOffset};
 use crate::lag::Lag;
 use crate::observe::Observer;
@@ -196,9 +196,10 @@ impl Plan {
             let name = follower.name();
             let undelivered = if follower.wants().dead_letters { undelivered.clone() } else { Vec::new() };
             let claim = Claim { job: job.clone(), generation: begun.generation };
+            let tenure = Tenure { claim, fence: writer.fence() };
             let (thread, line) = FollowerThread::new(
                 follower,
-                claim,
+                tenure,
                 taken,
                 acks.clone(),
                 clock.clone(),

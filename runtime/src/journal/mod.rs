@@ -80,6 +80,7 @@ pub use record::{Ack, EpochContent, FIRST, Genesis, Rebuilt, Remembered, StartOf
 pub use recovered::{Coverage, LoadFrom, Recovered};
 pub use reread::{Lease, Rereader};
 pub use settings::{Hold, JournalSettings, Patience};
+pub use slots::Fence;
 pub use start::{Glance, Journal, Standing, Started};
 pub use stood::{Decisions, Stood};
 pub use writer::{Status, Writer};

@@ -5,6 +5,7 @@ use super::chain::{self, Put, Record, create, numbered};
 use super::store::Objects;
 use serde::Deserialize;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use stream::{Exit, Fault, Generation, RecordHash, Sequence};
 
 const FOLDER: &str = "generation";
@@ -85,6 +86,24 @@ pub(super) fn closed(objects: &Objects) -> Result<BTreeSet<u64>, Fault> {
 /// To be asked after each commit and before anything of it is shown.
 pub(super) fn check_next(objects: &Objects, generation: Generation) -> Result<(), Fault> {
     if objects.exists(&name_of(Generation(generation.0 + 1)))? { Err(overtaken(generation)) } else { Ok(()) }
+}
+
+/// Tells whoever writes outside the journal whether it is still his to write.
+pub struct Fence {
+    objects: Arc<Objects>,
+    generation: Generation,
+}
+
+impl Fence {
+    pub(super) fn new(objects: Arc<Objects>, generation: Generation) -> Self {
+        Fence { objects, generation }
+    }
+
+    /// # Errors
+    /// A newer instance has taken over (exit 4); the store failed.
+    pub fn check(&self) -> Result<(), Fault> {
+        check_next(&self.objects, self.generation)
+    }
 }
 
 /// Reading failed: if a newer instance has taken over, that is why, for it may have deleted what we were reading.

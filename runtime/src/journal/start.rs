@@ -314,6 +314,9 @@ impl Started {
         let writer =
             Writer::new(self.objects, self.settings, self.clock, self.origin, self.nonce, &self.tail, &loaded)?;
         writer.objects.waiting.runs();
+        // Followers are claimed by now. One of them may be a newer instance's, whose claim ours has undone, as Kafka lets
+        // anybody: nothing is written there before it is known that there is none. A newer one claims later, and undoes ours.
+        slots::check_next(&writer.objects, self.generation)?;
         FailPoint::StartLoaded.reach()?;
         Ok((Recovered { delivered, ..loaded.recovered }, writer))
     }

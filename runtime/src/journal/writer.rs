@@ -7,7 +7,7 @@ use super::recover::{Loaded, Origin};
 use super::reread::{Gate, Rereader};
 use super::store::Objects;
 use super::tend::Compaction;
-use super::{JournalSettings, Recovered, columns, letters, slots};
+use super::{Fence, JournalSettings, Recovered, columns, letters, slots};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -108,6 +108,11 @@ impl Writer {
     /// Who reads counts again while this goes on writing.
     pub fn rereader(&self) -> Rereader {
         Rereader::new(self.objects.clone(), self.settings.clone(), self.origin.clone(), self.gate.clone())
+    }
+
+    /// Whoever writes elsewhere in our name asks here.
+    pub fn fence(&self) -> Fence {
+        Fence::new(self.objects.clone(), self.generation)
     }
 
     /// What this journal could be built on again if it were lost, as JSON.

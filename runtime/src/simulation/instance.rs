@@ -16,7 +16,7 @@ use crate::commit_thread::CommitThread;
 use crate::committer::Committer;
 use crate::drift::{Alignment, Drift};
 use crate::follow::{Desk, FollowDesk};
-use crate::follower_thread::{FollowerThread, Taken};
+use crate::follower_thread::{FollowerThread, Taken, Tenure};
 use crate::journal::{JournalSettings, Patience};
 use crate::observe::Observer;
 use crate::pauses::Pauses;
@@ -162,8 +162,9 @@ impl Life {
         for (follower, taken) in followers.into_iter().zip(taken) {
             let undelivered = if follower.wants().dead_letters { letters.clone() } else { Vec::new() };
             let claim = Claim { job: job.clone(), generation: begun.generation };
+            let tenure = Tenure { claim, fence: writer.fence() };
             let (thread, line) =
-                FollowerThread::new(follower, claim, taken, acks.clone(), clock.clone(), wake.clone(), undelivered);
+                FollowerThread::new(follower, tenure, taken, acks.clone(), clock.clone(), wake.clone(), undelivered);
             lines.push(line);
             let of = world.clone();
             world.fibers.start(index, move || {

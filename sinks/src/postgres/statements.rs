@@ -1,6 +1,9 @@
 //! The SQL of the Postgres tables, with names to fill in. Rows travel as arrays, thousands in one statement.
 
-pub(super) const TABLE_EXISTS: &str = "SELECT to_regclass($1) IS NOT NULL";
+/// Not `to_regclass`: that looks into the session's cache of names, which does not hear what somebody else committed while
+/// this transaction waited for a lock of ours.
+pub(super) const TABLE_EXISTS: &str =
+    "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = $1 AND tablename = 'topk_job')";
 pub(super) const OWNER: &str = "SELECT job, table_prefix, key_column, generation FROM {job}";
 /// Until the transaction ends nobody else may claim or write.
 pub(super) const OWNER_LOCKED: &str = "SELECT job, table_prefix, key_column, generation FROM {job} FOR UPDATE";

@@ -131,7 +131,7 @@ impl PostgresTables {
         let schema = &self.settings.schema;
         work.row("SELECT 1 FROM pg_advisory_xact_lock(hashtextextended('topk ' || $1, 0))", &[schema]).await?;
         let claimed = StoredOwner::claimed(claim, &self.settings);
-        let has_tables = work.has_tables().await?;
+        let has_tables = work.has_tables(schema).await?;
         if has_tables && let Some(owner) = work.owner(true).await? {
             owner.yields_to(&claimed, self.server.place())?;
         }
@@ -373,7 +373,7 @@ impl Follower for PostgresTables {
 
     fn look(&mut self) -> Result<Option<Progress>, Fault> {
         self.in_transaction(IsolationLevel::RepeatableRead, async |tables, work| {
-            if !work.has_tables().await? {
+            if !work.has_tables(&tables.settings.schema).await? {
                 return Ok(None);
             }
             let (owner, stored) = (work.owner(false).await?, work.progress().await?);

@@ -167,9 +167,8 @@ impl Work<'_> {
     }
 
     /// Whether a migration has been applied yet.
-    pub(super) async fn has_tables(&mut self) -> Result<bool, Failure> {
-        let job = self.layout.sql("{job}", None);
-        Ok(self.row(TABLE_EXISTS, &[&job]).await?.is_some_and(|row| row.get(0)))
+    pub(super) async fn has_tables(&mut self, schema: &str) -> Result<bool, Failure> {
+        Ok(self.row(TABLE_EXISTS, &[&schema]).await?.is_some_and(|row| row.get(0)))
     }
 
     /// The owner; until the transaction ends nobody else may claim or write if it is locked.
