@@ -55,7 +55,7 @@ impl Stage {
     pub(crate) fn refuses(&mut self, what: &'static str) -> Result<(), Over> {
         let Some(mut job) = self.job.take() else { return Err(Over) };
         let began = self.clock.monotonic();
-        while job.is_running() && self.clock.monotonic() - began < REFUSES_WITHIN {
+        while job.is_running() && !self.is_settled() && self.clock.monotonic() - began < REFUSES_WITHIN {
             std::thread::sleep(Duration::from_millis(50));
         }
         let ended = !job.is_running();
@@ -133,13 +133,18 @@ impl Stage {
 
     pub(crate) fn second_beside_frozen(&mut self, event: &Event) -> Result<(), Over> {
         let child = self.child()?;
-        let first = self.job.take().ok_or(Over)?;
         signal("STOP", child);
+        self.second_beside(child, event.workers, event.millis)
+    }
+
+    /// Another instance counts for this long beside one whose process is frozen, which then wakes.
+    pub(crate) fn second_beside(&mut self, child: u32, workers: i64, millis: u64) -> Result<(), Over> {
+        let first = self.job.take().ok_or(Over)?;
         self.tail.look();
         let before = self.tail.newest;
-        self.job = Some(self.second(event.workers));
+        self.job = Some(self.second(workers));
         let counted = self.wait_until("the second one counts", |stage| stage.tail.newest_epoch > before + 1);
-        std::thread::sleep(Duration::from_millis(event.millis));
+        std::thread::sleep(Duration::from_millis(millis));
         signal("CONT", child);
         counted?;
         let second = self.job.take().ok_or(Over)?;
