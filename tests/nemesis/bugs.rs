@@ -3,9 +3,9 @@
 
 use crate::campaign::Round;
 use crate::plots::Plot;
+use ::tests::process::topk;
 use std::process::ExitCode;
 use stream::{Bug, Catcher};
-use tests::process::topk;
 
 /// The checks that are about the promise which a bug breaks: one that is seen by another is not understood.
 fn seen_by(bug: Bug) -> &'static [&'static str] {

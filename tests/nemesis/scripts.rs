@@ -92,7 +92,7 @@ pub(crate) fn owing(stage: &mut Stage) -> Result<bool, Over> {
         stage.links[&Service::Kafka].reset();
         std::thread::sleep(Duration::from_millis(200));
         stage.links.values().for_each(|link| link.set(Mood::Clear));
-        stage.second_beside(child, 2, 300)?;
+        stage.second_beside(child, 2, 300, true)?;
     }
     Ok(true)
 }
