@@ -24,7 +24,8 @@ fn seen_by(bug: Bug) -> &'static [&'static str] {
             "the boards' fence never goes back",
             "an answer never goes back, per store",
         ],
-        Bug::RetentionByClock => &["sum of all_time = counted", "a window's totals are those of its rows"],
+        // Windows that are to be kept have lost their rows, or their status too.
+        Bug::RetentionByClock => &["a window's totals are those of its rows", "counted + late = all_time, per kind"],
         Bug::PointerFirst => &["a pointer points at a board"],
         Bug::LettersTwice => &["recount by Python and the JVM's consumer: no difference"],
         Bug::AddedAtLatest | Bug::OffsetsOfGroup => &["ledger = log up to its offsets"],
