@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
-use stream::{Fault, PartitionPosition, Source};
+use stream::{Bug, Fault, PartitionPosition, Source, seeded};
 
 /// What the thread needs.
 pub(crate) struct Discovery {
@@ -48,7 +48,8 @@ impl Discovery {
             let least = self.readers.iter_mut().enumerate().min_by_key(|(_, (partitions, _))| *partitions);
             let (reader, (partitions, _)) = least.expect("a job has a reader");
             *partitions += 1;
-            let (name, offset) = (info.name.clone(), state.next_offset);
+            let offset = if seeded(Bug::AddedAtLatest) { info.end } else { state.next_offset };
+            let name = info.name.clone();
             tracing::info!(partition = %name, reader, end = info.end, "a partition was added: it is read from its beginning");
             dealt[reader].push(PartitionPosition { name: name.clone(), offset, fingerprint: state.fingerprint });
             self.known.insert(name);

@@ -70,7 +70,7 @@ bugs! {
     LateByLevel "late-by-level" "For which windows a record is late is a set: being late for a long one does not mean for the short ones."
     TiesByArrival "ties-by-arrival" "Equal counts are ranked by key, not by who came first."
     ;
-    // In sinks, sources and job.
+    // In sinks and sources, and where the runtime finds partitions that were added.
     Nemesis:
     AdditiveUpsert "additive-upsert" "Every value written is absolute: the same flush again changes nothing."
     UnknownCommitAdded "unknown-commit-added" "A COMMIT without an answer may have been done: what became of it is asked for, not assumed."

@@ -10,8 +10,27 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// A row, as text.
 pub(crate) type Row = Vec<Option<String>>;
 
+/// Why there is no answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Silence {
+    /// Nobody is there, or what is asked for is not there yet.
+    Away,
+    /// The server takes no such question: whoever asks it sees nothing, whatever happens.
+    Refused(String),
+}
+
+impl From<tokio_postgres::Error> for Silence {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let is_away = error.code().is_none_or(|code| {
+            // Ended, starting, out of connections; then tables and their schema before a job has made them.
+            ["57P", "53", "08", "42P01", "3F000"].iter().any(|away| code.code().starts_with(away))
+        });
+        if is_away { Silence::Away } else { Silence::Refused(format!("{error:?}")) }
+    }
+}
+
 /// The rows of each statement of a query.
-pub(crate) fn postgres(statements: &str) -> Result<Vec<Vec<Row>>, String> {
+pub(crate) fn postgres(statements: &str) -> Result<Vec<Vec<Row>>, Silence> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let asked = runtime.block_on(async {
         tokio::time::timeout(DEADLINE, async {
@@ -21,7 +40,7 @@ pub(crate) fn postgres(statements: &str) -> Result<Vec<Vec<Row>>, String> {
         })
         .await
     });
-    let messages = asked.map_err(|_| "no answer".to_owned())?.map_err(|error| format!("{error:?}"))?;
+    let messages = asked.map_err(|_| Silence::Away)??;
     let mut said = vec![Vec::new()];
     for message in messages {
         match message {

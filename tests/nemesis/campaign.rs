@@ -1,6 +1,7 @@
 //! A campaign: one line of JSON for each round, so that rounds add up over runs and commits, and one that was interrupted
 //! goes on with the seeds that have no line yet.
 
+use crate::checks::First;
 use crate::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -41,6 +42,8 @@ pub(crate) struct Round {
     pub(crate) duplicated: u64,
     pub(crate) checks: BTreeMap<String, u64>,
     pub(crate) violations: Vec<String>,
+    #[serde(skip)]
+    pub(crate) first: Option<First>,
     /// Answers of the reader, and how old they were: milliseconds, rounded up.
     pub(crate) answers: BTreeMap<String, u64>,
     pub(crate) staleness: BTreeMap<u64, u64>,

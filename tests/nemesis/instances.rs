@@ -1,6 +1,8 @@
 //! Instances of the job: started, killed, frozen, two at a time; and what is to be said of one that is over.
 
+use crate::link::{Mood, Way};
 use crate::load::Load;
+use crate::own::Service;
 use crate::schedule::Event;
 use crate::stage::{Over, PATIENCE, Stage};
 use std::time::Duration;
@@ -10,6 +12,8 @@ use tests::{Finished, Running, wait::LONG};
 
 /// A refusal comes within this.
 const REFUSES_WITHIN: Duration = Duration::from_secs(30);
+/// How long an instance that wakes finds no log: it has tried everything else by then.
+const UNREAD: Duration = Duration::from_millis(1500);
 
 impl Stage {
     /// Start the job with so many workers.
@@ -55,7 +59,7 @@ impl Stage {
     pub(crate) fn refuses(&mut self, what: &'static str) -> Result<(), Over> {
         let Some(mut job) = self.job.take() else { return Err(Over) };
         let began = self.clock.monotonic();
-        while job.is_running() && self.clock.monotonic() - began < REFUSES_WITHIN {
+        while job.is_running() && !self.is_settled() && self.clock.monotonic() - began < REFUSES_WITHIN {
             std::thread::sleep(Duration::from_millis(50));
         }
         let ended = !job.is_running();
@@ -133,14 +137,28 @@ impl Stage {
 
     pub(crate) fn second_beside_frozen(&mut self, event: &Event) -> Result<(), Over> {
         let child = self.child()?;
-        let first = self.job.take().ok_or(Over)?;
         signal("STOP", child);
+        self.second_beside(child, event.workers, event.millis, false)
+    }
+
+    /// Another instance counts for this long beside one whose process is frozen, which then wakes; `unread`: and finds no
+    /// log, so that it has nothing to commit.
+    pub(crate) fn second_beside(&mut self, child: u32, workers: i64, millis: u64, unread: bool) -> Result<(), Over> {
+        let first = self.job.take().ok_or(Over)?;
         self.tail.look();
         let before = self.tail.newest;
-        self.job = Some(self.second(event.workers));
+        self.job = Some(self.second(workers));
         let counted = self.wait_until("the second one counts", |stage| stage.tail.newest_epoch > before + 1);
-        std::thread::sleep(Duration::from_millis(event.millis));
+        std::thread::sleep(Duration::from_millis(millis));
+        let log = &self.links[&Service::Kafka];
+        if unread {
+            log.set(Mood::Blackhole(Way::Both));
+        }
         signal("CONT", child);
+        if unread {
+            std::thread::sleep(UNREAD);
+            log.set(Mood::Clear);
+        }
         counted?;
         let second = self.job.take().ok_or(Over)?;
         self.job = Some(first);

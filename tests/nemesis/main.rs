@@ -21,6 +21,7 @@ mod load;
 mod mixture;
 mod oracle;
 mod own;
+mod plots;
 mod recovery;
 mod report;
 mod round;

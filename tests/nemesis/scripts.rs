@@ -1,5 +1,6 @@
-//! What is done to a log that no job survives: it must refuse to go on, and say so.
+//! What is done to a log that no job survives: it must refuse to go on, and say so; and what needs more than a fault at a time.
 
+use crate::link::{Mood, Way};
 use crate::load::Sender;
 use crate::own::Service;
 use crate::stage::{Over, Stage};
@@ -72,6 +73,28 @@ pub(crate) fn refilled(stage: &mut Stage) -> Result<bool, Over> {
     stage.start_job(2);
     stage.refuses("a log that was cut and filled again is refused")?;
     Ok(false)
+}
+
+/// An instance is frozen with a flush in hand that it has got no answer to, and nothing else to do: cut off from the log it
+/// neither commits nor publishes when it wakes, so that nothing but the tables can tell it that it was taken over.
+pub(crate) fn owing(stage: &mut Stage) -> Result<bool, Over> {
+    for _ in 0..4 {
+        stage.calm()?;
+        let child = stage.child()?;
+        stage.links[&Service::Postgres].set(Mood::Unanswered);
+        // Until the pauses between its tries are longer than the tries.
+        std::thread::sleep(Duration::from_millis(2000));
+        stage.links[&Service::Kafka].set(Mood::Blackhole(Way::Both));
+        // Longer than an epoch, and than the boards wait for their turn.
+        std::thread::sleep(Duration::from_millis(500));
+        signal("STOP", child);
+        // What the link holds is lost with its connections, and must be before it clears.
+        stage.links[&Service::Kafka].reset();
+        std::thread::sleep(Duration::from_millis(200));
+        stage.links.values().for_each(|link| link.set(Mood::Clear));
+        stage.second_beside(child, 2, 300, true)?;
+    }
+    Ok(true)
 }
 
 /// Somebody sets the consumer group back.

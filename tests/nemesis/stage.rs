@@ -21,6 +21,10 @@ use tests::{Running, Setup, kafka, until, wait::LONG};
 
 /// Longer, and the job hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+/// One check of each who watches, the last one that a look of theirs makes.
+const LOOKS: [&str; 3] =
+    ["all_time = log up to its offsets", "a pointer points at a board", "a reader answers 200 or 503"];
+const LOOK_AT_JOB: &str = "memory, files and threads are bounded";
 /// More partitions are not added.
 const PARTITIONS_MAX: i32 = 12;
 
@@ -45,6 +49,8 @@ pub(crate) struct Stage {
     pub(crate) tail: Tail,
     pub(crate) pending: Vec<Pending>,
     pub(crate) partitions: i32,
+    /// Nothing is waited for any more once something is wrong.
+    pub(crate) to_first_violation: bool,
 }
 
 /// What ends a fault.
@@ -71,7 +77,9 @@ impl Stage {
         }
         ends.sort_by_key(|(at, ..)| *at);
         for (at, began, event, end) in ends {
-            std::thread::sleep(at.saturating_sub(self.clock.monotonic()));
+            while self.clock.monotonic() < at && !self.is_settled() {
+                std::thread::sleep(at.saturating_sub(self.clock.monotonic()).min(Duration::from_millis(100)));
+            }
             self.end(&event, end);
             // Of several at once only what comes after the last is measured.
             let since = if step.events.len() == 1 { began } else { self.clock.monotonic() };
@@ -120,6 +128,9 @@ impl Stage {
         let began = self.clock.monotonic();
         loop {
             self.tail.look();
+            if self.is_settled() {
+                return Err(Over);
+            }
             if is_so(self) {
                 self.checks.hold("liveness: it goes on within 180 s of the last fault", true, String::new);
                 return Ok(());
@@ -136,6 +147,27 @@ impl Stage {
             }
             std::thread::sleep(Duration::from_millis(4));
         }
+    }
+
+    /// Who watches has looked at everything once more, now that nothing is in the way: a watcher that sees nothing has
+    /// found nothing wrong all along.
+    pub(crate) fn is_watched(&self) {
+        let began = self.clock.monotonic();
+        let looks = LOOKS.into_iter().chain(self.job.is_some().then_some(LOOK_AT_JOB));
+        let made: Vec<_> = looks.map(|look| (look, self.checks.times(look))).collect();
+        for (look, before) in made {
+            while self.checks.times(look) == before && self.clock.monotonic() - began < LONG {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            self.checks.hold("what is watched is seen", self.checks.times(look) > before, || {
+                format!("{look}: not looked at within {LONG:?}, {before} times before")
+            });
+        }
+    }
+
+    /// Whether the round has shown what it was for.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.to_first_violation && !self.checks.all_held()
     }
 
     fn begin(&mut self, event: &Event) -> Result<End, Over> {

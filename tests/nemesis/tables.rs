@@ -1,7 +1,7 @@
 //! The tables, at one moment: they agree with themselves, with the log up to the offsets they carry, and with what was seen
 //! of them before.
 
-use crate::ask::{self, Row};
+use crate::ask::{self, Row, Silence};
 use crate::boards::{Board, Shown};
 use crate::oracle::{Prefix, video};
 use crate::watcher::Watched;
@@ -34,15 +34,27 @@ struct Progress {
     offsets: BTreeMap<i32, i64>,
 }
 
+/// SET, SET and BEGIN come first, which answer without rows.
+const BEFORE: usize = 3;
 const KINDS: [&str; 4] = ["minute", "hour", "day", "month"];
 
 impl Tables {
     /// Look once; `shown` are boards that were read just before.
     pub(crate) fn look(&mut self, watched: &Watched, shown: &Shown) {
         let moment = watched.oracle.moment();
-        let Ok(said) = ask::postgres(&self.statements(watched, shown)) else { return };
-        let Some(look) = Look::read(said) else { return };
         let checks = &watched.checks;
+        let said = match ask::postgres(&self.statements(watched, shown)) {
+            Ok(said) => said,
+            Err(Silence::Away) => return,
+            Err(Silence::Refused(why)) => return checks.violated("the tables can be asked", &why),
+        };
+        // Until the first flush there is no row of progress.
+        if said.get(BEFORE).is_none_or(Vec::is_empty) {
+            return;
+        }
+        let read = Look::read(said);
+        checks.hold("the tables can be read", read.is_some(), || "an answer of another shape".to_owned());
+        let Some(look) = read else { return };
         self.progress(watched, &look);
         look.agrees(watched);
         self.finals(watched, &look);
@@ -211,8 +223,7 @@ impl Look {
     fn read(said: Vec<Vec<Row>>) -> Option<Self> {
         let text = |row: &Row, at: usize| row.get(at).cloned().flatten();
         let key = |row: &Row| Some((text(row, 0)?, text(row, 1)?));
-        // SET, SET and BEGIN come first.
-        let mut parts = said.into_iter().skip(3);
+        let mut parts = said.into_iter().skip(BEFORE);
         let row = parts.next()?.into_iter().next()?;
         let offsets: BTreeMap<String, i64> = serde_json::from_str(row[4].as_deref()?).ok()?;
         let progress = Progress {

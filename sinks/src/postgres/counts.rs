@@ -78,7 +78,11 @@ async fn upsert(
     adds: bool,
 ) -> Result<(), Failure> {
     let sql = if all_time { UPSERT_ALL_TIME } else { UPSERT };
-    let added = adds.then(|| sql.replacen("= EXCLUDED.{events}", "= stored.{events} + EXCLUDED.{events}", 1));
+    let added = adds.then(|| {
+        // To an equal count too: that is what a repeated flush finds.
+        let upsert = sql.rsplit_once("WHERE").map_or(sql, |(upsert, _)| upsert);
+        upsert.replacen("= EXCLUDED.{events}", "= stored.{events} + EXCLUDED.{events}", 1)
+    });
     let sql = added.as_deref().unwrap_or(sql);
     let keys: Vec<&str> = rows.iter().map(|row| row.key).collect();
     let counts: Vec<i64> = rows.iter().map(|row| row.count).collect();

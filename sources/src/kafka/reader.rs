@@ -299,13 +299,7 @@ impl SourceReader for KafkaReader {
     fn add(&mut self, added: &[PartitionPosition]) -> Result<(), Fault> {
         let lane = |position: &PartitionPosition| {
             let number = offsets::number(&self.settings.topic, position)?;
-            let mut from = position.offset;
-            if seeded(Bug::AddedAtLatest)
-                && let Some(link) = &self.link
-            {
-                from = offsets::bounds(&link.consumer, &self.settings.topic, number)?.1;
-            }
-            Ok(Lane::new(number, from, from, None))
+            Ok(Lane::new(number, position.offset, position.offset, None))
         };
         let lanes = added.iter().map(lane).collect::<Result<_, Fault>>()?;
         self.assign(lanes)
