@@ -19,10 +19,13 @@ mod store;
 mod union;
 mod world;
 
-pub(crate) use fibers::{background, nonce};
+pub(crate) use fibers::{background, is_here, nonce};
 
 use director::Director;
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use stream::{Bug, Catcher};
 use world::World;
 
@@ -45,8 +48,8 @@ struct Outcome {
 
 fn run(seed: u64, traced: bool) -> Outcome {
     let world = World::new(seed, traced);
-    world.fibers.guarded(|| Director::new(&world).run());
-    world.fibers.end();
+    let of = world.clone();
+    world.fibers.run(move || Director::new(&of).run());
     Outcome { failure: world.fibers.failure(), met: world.met(), trace: world.trace() }
 }
 
@@ -58,18 +61,37 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|number| number.parse().unwrap_or_else(|_| panic!("{name} is no number")))
 }
 
-/// The first seed that fails, and why, with its trace.
-fn failing(seeds: impl Iterator<Item = u64>, met: &mut BTreeMap<&'static str, u64>) -> Option<(u64, String)> {
-    for seed in seeds {
-        let outcome = run(seed, false);
-        for (situation, times) in outcome.met {
-            *met.entry(situation).or_default() += times;
+/// The least seed that fails, and why. Runs share nothing, so there is one on every core.
+fn failing(seeds: Range<u64>, met: &mut BTreeMap<&'static str, u64>) -> Option<(u64, String)> {
+    let next = AtomicU64::new(seeds.start);
+    let end = AtomicU64::new(seeds.end);
+    let found = Mutex::new((None::<(u64, String)>, BTreeMap::new()));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    // Greater ones need not be run any more, once one has failed; those that are less must be.
+                    if seed >= end.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let outcome = run(seed, false);
+                    let (least, met) = &mut *found.lock().expect("nobody panics here");
+                    outcome.met.into_iter().for_each(|(situation, times)| *met.entry(situation).or_default() += times);
+                    if let Some(failure) = outcome.failure
+                        && least.as_ref().is_none_or(|(known, _)| seed < *known)
+                    {
+                        end.fetch_min(seed, Ordering::Relaxed);
+                        *least = Some((seed, failure));
+                    }
+                }
+            });
         }
-        if let Some(failure) = outcome.failure {
-            return Some((seed, failure));
-        }
-    }
-    None
+    });
+    let (found, all) = found.into_inner().expect("nobody panics here");
+    *met = all;
+    found
 }
 
 /// Situations that a run of this many seeds meets, each of them often.
