@@ -3,11 +3,11 @@
 //! operation of store and sink ends how, who is killed, frozen or started. The product's own code decides everything;
 //! an oracle that shares none of it judges every record and every write.
 //!
-//! In reading order: `director` (what happens to instances), `instance` (the product's parts in one loop), `fibers`
+//! In reading order: `director` (what happens to instances), `swarm` (how much of what), `instance` (the product's parts in one loop), `fibers`
 //! (taking turns), `world`, `log`, `store`, `sinks` (what is outside), `oracle` (what must be true), `union`.
 //!
 //! `cargo test -p runtime simulation`; `TOPK_TEST_SEED=7` repeats one seed and prints what happened in it;
-//! `TOPK_TEST_SEEDS=100000` runs as many; `TOPK_TEST_LONG=1` a million. `TOPK_SEEDED_BUG` breaks a promise first.
+//! `TOPK_TEST_SEEDS=100000` runs as many, one on each core; `TOPK_TEST_LONG=1` a million. `TOPK_SEEDED_BUG` breaks a promise first.
 
 mod director;
 mod fibers;
@@ -16,6 +16,7 @@ mod log;
 mod oracle;
 mod sinks;
 mod store;
+mod swarm;
 mod union;
 mod world;
 
@@ -30,14 +31,15 @@ use stream::{Bug, Catcher};
 use world::World;
 
 /// Seeds in an ordinary run of the tests.
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 20_000;
 const SEEDS_LONG: u64 = 1_000_000;
 /// Within so many seeds a bug must be found, in an ordinary run of the tests and in a long one.
-const SEEDS_FOR_A_BUG: u64 = 50;
+const SEEDS_FOR_A_BUG: u64 = 400;
 const SEEDS_FOR_A_BUG_LONG: u64 = 20_000;
 /// Bugs that need more seeds than an ordinary run has: only a long one must find them.
-const RARE: &[Bug] =
-    &[Bug::NoSlotCheck, Bug::SlotsDeleted, Bug::RecutAfterFailure, Bug::DeletedBeforeBase, Bug::WatermarkGoesBack];
+const RARE: &[Bug] = &[];
+/// Seeds that showed something once; they are always run, first.
+const REGRESSIONS: &[u64] = &[];
 
 /// How a seed went.
 struct Outcome {
@@ -109,12 +111,14 @@ const SITUATIONS: &[&str] = &[
     "boards are lost",
     "compaction",
     "deletion",
+    "every partition is silent at a start",
     "fenced",
     "grant",
     "killed",
     "killed within an operation",
     "lost rows come from the journal",
     "rescaled",
+    "tables are restored from an old copy",
     "taken over while another lives",
     "the store comes or goes",
 ];
@@ -130,7 +134,8 @@ fn every_seed_keeps_every_promise() {
     let count = number("TOPK_TEST_SEEDS").unwrap_or(if is_long() { SEEDS_LONG } else { SEEDS });
     let first = number("TOPK_TEST_FIRST_SEED").unwrap_or(0);
     let mut met = BTreeMap::new();
-    let found = failing(first..first + count, &mut met);
+    let again = REGRESSIONS.iter().find_map(|seed| failing(*seed..*seed + 1, &mut BTreeMap::new()));
+    let found = again.or_else(|| failing(first..first + count, &mut met));
     met.iter().for_each(|(situation, times)| println!("{times:>9} {situation}"));
     if let Some((seed, failure)) = found {
         let trace = run(seed, true).trace;
