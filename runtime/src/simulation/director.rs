@@ -335,12 +335,12 @@ impl Director {
             return "dead letters are not all delivered".to_owned();
         }
         let boards = world.boards.lock().expect("never poisoned");
-        let live = oracle.now.counts.keys().filter(|window| {
+        let lacking = oracle.now.counts.keys().filter(|window| {
             let is_there = boards.lists.get(window).is_some_and(|list| list.3 == oracle.now.best(**window));
-            !is_there
-                && !(boards.may_lack(**window, oracle.generation(), world.setup.retain) && oracle.is_final(**window))
+            let may_lack = boards.may_lack(**window, oracle.generation(), world.setup.retain);
+            !(is_there || may_lack && oracle.is_final(**window))
         });
-        let lacking: Vec<_> = live.collect();
+        let lacking: Vec<_> = lacking.collect();
         if lacking.is_empty() { String::new() } else { format!("boards lack {lacking:?}") }
     }
 

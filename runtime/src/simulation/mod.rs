@@ -31,15 +31,16 @@ use stream::{Bug, Catcher};
 use world::World;
 
 /// Seeds in an ordinary run of the tests.
-const SEEDS: u64 = 20_000;
+const SEEDS: u64 = 12_000;
 const SEEDS_LONG: u64 = 1_000_000;
-/// Within so many seeds a bug must be found, in an ordinary run of the tests and in a long one.
+/// Within so many seeds a bug must be found.
 const SEEDS_FOR_A_BUG: u64 = 400;
-const SEEDS_FOR_A_BUG_LONG: u64 = 20_000;
-/// Bugs that need more seeds than an ordinary run has: only a long one must find them.
-const RARE: &[Bug] = &[];
-/// Seeds that showed something once; they are always run, first.
-const REGRESSIONS: &[u64] = &[];
+/// Seeds that showed something once; they are always run, first. Whoever changes what is drawn makes other runs of them.
+/// - 5223, 5313: a start read the last record after it had been compacted away, and was refused.
+/// - 1986, 5148: after boards were lost, a zombie was the first to write.
+/// - 4536, 4995: boards were away for longer than `journal.retain`.
+/// - 5228: an epoch that changed no ranking.
+const REGRESSIONS: &[u64] = &[5223, 5313, 1986, 5148, 4536, 4995, 5228];
 
 /// How a seed went.
 struct Outcome {
@@ -163,16 +164,14 @@ fn one_seeded_bug() {
     if std::env::var_os("TOPK_SEEDED_BUG").is_none() {
         return;
     }
-    let seeds = if is_long() { SEEDS_FOR_A_BUG_LONG } else { SEEDS_FOR_A_BUG };
-    let found = failing(0..seeds, &mut BTreeMap::new());
+    let found = failing(0..SEEDS_FOR_A_BUG, &mut BTreeMap::new());
     let (seed, failure) = found.expect("the bug was not caught");
     println!("caught: seed {seed}: {failure}");
 }
 
 #[test]
 fn every_seeded_bug_is_caught() {
-    let ours = Bug::ALL.iter().copied().filter(|bug| bug.catcher() == Catcher::Simulation);
-    let ours: Vec<Bug> = ours.filter(|bug| is_long() || !RARE.contains(bug)).collect();
+    let ours: Vec<Bug> = Bug::ALL.iter().copied().filter(|bug| bug.catcher() == Catcher::Simulation).collect();
     let mut missed = Vec::new();
     for bug in &ours {
         let output = std::process::Command::new(std::env::current_exe().expect("a test knows where it is"))
