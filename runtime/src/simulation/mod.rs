@@ -104,6 +104,7 @@ const SITUATIONS: &[&str] = &[
     "a partition is silent",
     "a put arrives late",
     "a record of another journal",
+    "a restored copy is refused",
     "a sink is away at a start",
     "a sink's answer is lost",
     "a zombie wakes",
