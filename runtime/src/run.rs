@@ -31,8 +31,8 @@ use std::sync::mpsc::{channel, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use stream::{
-    Assignment, Claim, Clock, Fault, Follower, Generation, Intake, PartitionInfo, PartitionPosition, PartitionState,
-    Reader, Sequence, Source,
+    Assignment, Claim, Clock, Exit, Fault, Follower, Generation, Intake, PartitionInfo, PartitionPosition,
+    PartitionState, Reader, Sequence, Source,
 };
 
 /// Tables that lack more records than this many compactions take in are not marked in memory at a start: reading all of
@@ -113,13 +113,17 @@ impl Plan {
         }
         let journal = Journal::open(self.store.clone(), self.journal.clone(), self.clock.clone())?;
         let source = self.wait_for_source()?;
-        let (above, marks) = match journal.look()? {
-            Some(glance) => {
+        let (above, marks) = loop {
+            if let Some(glance) = journal.look()? {
                 start::check_settings(&glance.genesis, &self.semantic)?;
                 self.look_at_source(&journal, &glance.genesis, &source)?;
-                (Generation(0), BTreeMap::new())
+                break (Generation(0), BTreeMap::new());
             }
-            None => self.look_at_followers()?,
+            match self.look_at_followers() {
+                // Whoever began the journal since we looked has written to the sinks: it is not lost.
+                Err(fault) if fault.exit == Exit::Refused && journal.look()?.is_some() => {}
+                looked => break looked?,
+            }
         };
         let mut found = self.source.partitions()?;
         let genesis = || {

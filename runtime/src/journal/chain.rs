@@ -104,10 +104,18 @@ pub(super) fn missing(name: &str) -> Fault {
 
 /// The last record; none if the chain is empty.
 pub(super) fn tail(objects: &Objects) -> Result<Option<Record>, Fault> {
-    let names = objects.list(COMMITS)?;
-    match names.iter().filter_map(|object| sequence_of(&object.name)).max() {
-        Some(last) => read_existing(objects, last).map(Some),
-        None => Ok(None),
+    let mut gone = None;
+    loop {
+        let names = objects.list(COMMITS)?;
+        let last = names.iter().filter_map(|object| sequence_of(&object.name)).max();
+        let found = last.map(|last| read(objects, last)).transpose()?.flatten();
+        match (last, found) {
+            (_, Some(record)) => return Ok(Some(record)),
+            // Since we listed it, a newer one has become the last, and this one was compacted away.
+            (Some(last), None) if gone != Some(last) => gone = Some(last),
+            (Some(last), None) => return Err(missing(&name_of(last))),
+            (None, _) => return gone.map_or(Ok(None), |last| Err(missing(&name_of(last)))),
+        }
     }
 }
 

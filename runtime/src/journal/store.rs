@@ -4,6 +4,8 @@
 use super::Patience;
 use super::attempts::{Attempts, Waiting};
 use bytes::Bytes;
+#[cfg(test)]
+use futures_util::FutureExt;
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
@@ -12,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use stream::{FailPoint, Fault};
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::error::Elapsed;
 
 /// As many names as one request may have, where a store deletes several in one.
 const DELETED_AT_ONCE: usize = 1000;
@@ -22,7 +25,7 @@ pub(super) struct Objects {
     pub(super) waiting: Waiting,
     /// How many threads read and fold at once.
     pub(super) threads: usize,
-    // An option only so that Drop can take it: a runtime must not be dropped inside another's task.
+    // An option so that Drop can take it: a runtime must not be dropped inside another's task. The simulation has none.
     runtime: Option<Runtime>,
 }
 
@@ -52,6 +55,10 @@ pub(super) enum Attempt {
 
 impl Objects {
     pub(super) fn new(store: Arc<dyn ObjectStore>, patience: Patience) -> Result<Self, Fault> {
+        #[cfg(test)]
+        if crate::simulation::is_here() {
+            return Ok(Objects { store, waiting: Waiting::new(patience), threads: 1, runtime: None });
+        }
         let runtime =
             Builder::new_multi_thread().worker_threads(1).thread_name("journal-store").enable_all().build().map_err(
                 |error| Fault::failed("cannot start the journal's I/O thread", error, "look at process limits"),
@@ -154,7 +161,7 @@ impl Objects {
     ) -> Result<T, Trouble> {
         let what = || format!("cannot {verb} journal object {name}");
         let deadline = self.waiting.deadline();
-        match self.runtime().block_on(async { tokio::time::timeout(deadline, work).await }) {
+        match self.block_on(deadline, work) {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(Error::AlreadyExists { .. } | Error::Precondition { .. })) => Err(Trouble::Exists),
             Ok(Err(error)) if names_no_bucket(&error) => Err(Trouble::Other(Fault::failed(
@@ -182,6 +189,14 @@ impl Objects {
                 "check the disk or the bucket that holds the state",
             ))),
         }
+    }
+
+    fn block_on<T>(&self, deadline: Duration, work: impl Future<Output = T>) -> Result<T, Elapsed> {
+        #[cfg(test)]
+        if self.runtime.is_none() {
+            return Ok(work.now_or_never().expect("the simulated store answers at once"));
+        }
+        self.runtime().block_on(async { tokio::time::timeout(deadline, work).await })
     }
 
     fn runtime(&self) -> &Runtime {

@@ -53,7 +53,7 @@ impl<T: Send + 'static> Task<T> {
         // Nobody takes the result only when the process is ending.
         let work = move || drop(give.send(work()));
         #[cfg(test)]
-        let work = crate::simulation::background(work);
+        let Some(work) = crate::simulation::background(work) else { return Ok(Task { result, taken: None }) };
         std::thread::Builder::new()
             .name("journal-compaction".to_owned())
             .spawn(work)

@@ -5,6 +5,7 @@ use super::fibers::point;
 use super::instance;
 use super::sinks::Tables;
 use super::store::land;
+use super::swarm::{Deed, Phase};
 use super::world::{Instance, World};
 use crate::journal::relinked;
 use futures_util::FutureExt;
@@ -13,8 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use stream::{Exit, Fault};
 
-/// Turns of trouble, at most.
-const TROUBLE: u64 = 160;
+/// Instances that a run may have in its trouble, unless none is left.
+const INSTANCES: usize = 12;
 /// Turns in which a healed world must come to rest.
 const PATIENCE: u64 = 20_000;
 
@@ -23,11 +24,13 @@ pub(super) struct Director {
     /// Copies of the tables to go back to.
     backups: Vec<Tables>,
     added: u64,
+    phase: Phase,
 }
 
 impl Director {
     pub(super) fn new(world: &Arc<World>) -> Self {
-        Director { world: world.clone(), backups: Vec::new(), added: 0 }
+        let phase = Phase::draw(|bound| world.fibers.below(bound));
+        Director { world: world.clone(), backups: Vec::new(), added: 0, phase }
     }
 
     fn below(&self, bound: u64) -> u64 {
@@ -41,32 +44,67 @@ impl Director {
     /// The whole run.
     pub(super) fn run(&mut self) {
         self.start();
-        for _ in 0..40 + self.below(TROUBLE - 40) {
+        for _ in 0..self.world.setup.trouble {
             if self.is_over() {
                 return;
             }
             self.trouble();
-            point();
+            (0..1 + self.below(self.world.setup.pace)).for_each(|_| point());
         }
         self.heal();
+        if !self.comes_to_rest() {
+            return;
+        }
+        if self.below(3) == 0 {
+            self.wait_and_start();
+            if !self.comes_to_rest() {
+                return;
+            }
+        }
+        self.audit();
+    }
+
+    /// Whether everything gets where it must, and no promise is broken on the way.
+    fn comes_to_rest(&mut self) -> bool {
         for _ in 0..PATIENCE {
             if self.is_over() {
-                return;
+                return false;
             }
             if self.is_at_rest() {
-                self.audit();
-                return;
+                return true;
             }
-            self.world.pass(20 + self.below(60));
-            self.alive().iter().for_each(|one| self.world.fibers.poke(*one));
-            if self.alive().is_empty() {
-                self.replace_tables();
-                self.start();
-            }
-            point();
+            self.goes_on();
         }
         let why = self.unrest();
         self.world.fibers.fail(format!("it does not come to rest: {why}"));
+        false
+    }
+
+    fn goes_on(&mut self) {
+        self.world.pass(20 + self.below(60));
+        self.alive().iter().for_each(|one| self.world.fibers.poke(*one));
+        if self.alive().is_empty() {
+            self.replace_tables();
+            self.start();
+        }
+        point();
+    }
+
+    /// Nothing comes for a while, so that partitions fall silent, all of them perhaps; then an instance starts with what
+    /// the journal has, and more comes.
+    fn wait_and_start(&mut self) {
+        for _ in 0..self.below(300) {
+            if self.is_over() {
+                return;
+            }
+            self.goes_on();
+        }
+        if self.world.oracle.lock().expect("never poisoned").now.partitions.values().all(|standing| !standing.active) {
+            self.world.meet("every partition is silent at a start");
+        }
+        self.alive().into_iter().for_each(|one| self.world.kill(one));
+        self.start();
+        (0..1 + self.below(4)).for_each(|_| self.append());
     }
 
     /// Instances that have not ended, frozen ones too.
@@ -106,20 +144,31 @@ impl Director {
             }
             return self.start();
         }
-        match self.below(40) {
-            0..16 => self.append(),
-            16..20 => self.world.pass(self.below(3_000)),
-            20..22 if alive.len() < 3 && self.world.instances().len() < 9 => self.start(),
-            22 => self.kill(&alive),
-            23..26 => self.freeze(&alive),
-            26..30 => self.thaw(),
-            30 => self.outside(),
-            31 => self.wipe(),
-            32 => self.add_partition(),
-            33..36 => self.land(),
-            36 => self.back_up(),
-            37 => self.outside(),
-            _ => alive.iter().for_each(|one| self.world.fibers.poke(*one)),
+        let may_start = alive.len() < 4 && self.world.instances().len() < INSTANCES;
+        let is_awake = alive.iter().any(|one| !self.world.instances()[*one].is_frozen);
+        if !is_awake && may_start && self.below(2) == 0 {
+            // Whoever watches over the job starts another.
+            return self.start();
+        }
+        let deed = loop {
+            match self.phase.next(|bound| self.world.fibers.below(bound)) {
+                Some(deed) => break deed,
+                None => self.phase = Phase::draw(|bound| self.world.fibers.below(bound)),
+            }
+        };
+        match deed {
+            Deed::Append => self.append(),
+            Deed::Pass => self.world.pass(self.below(3_000)),
+            Deed::Start if may_start => self.start(),
+            Deed::Start | Deed::Poke => alive.iter().for_each(|one| self.world.fibers.poke(*one)),
+            Deed::Kill => self.one_of(&alive).into_iter().for_each(|one| self.world.kill(one)),
+            Deed::Freeze => self.freeze(&alive),
+            Deed::Thaw => self.thaw(self.world.setup.sleeps_long && self.below(8) > 0),
+            Deed::Outside => self.outside(),
+            Deed::Wipe => self.wipe(),
+            Deed::AddPartition => self.add_partition(),
+            Deed::Land => self.land(),
+            Deed::BackUp => self.back_up(),
         }
     }
 
@@ -133,34 +182,26 @@ impl Director {
         }
     }
 
-    fn kill(&self, alive: &[usize]) {
-        let Some(one) = self.one_of(alive) else { return };
-        if self.world.instances()[one].in_store {
-            self.world.meet("killed within an operation");
-        }
-        self.world.meet("killed");
-        self.world.note(|| format!("director: kill {one}"));
-        self.world.instances()[one].ended = Some(None);
-        self.world.fibers.kill(one);
-    }
-
+    /// One that is at work on the journal, if there is one and it comes to that.
     fn freeze(&self, alive: &[usize]) {
-        let Some(one) = self.one_of(alive) else { return };
-        if !std::mem::replace(&mut self.world.instances()[one].is_frozen, true) {
-            self.world.note(|| format!("director: freeze {one}"));
-            self.world.fibers.freeze(one);
-            // Whoever watches over the job starts another.
-            if self.below(2) == 0 && self.world.instances().len() < 9 {
-                self.start();
-            }
-        }
+        let busy = |one: &&usize| {
+            let instance = &self.world.instances()[**one];
+            instance.in_store || instance.is_compacting
+        };
+        let busy: Vec<usize> = alive.iter().filter(busy).copied().collect();
+        let one = self.one_of(if busy.is_empty() || self.below(2) == 0 { alive } else { &busy });
+        one.into_iter().for_each(|one| self.world.freeze(one));
     }
 
-    fn thaw(&self) {
-        let frozen: Vec<usize> =
-            self.alive().into_iter().filter(|one| self.world.instances()[*one].is_frozen).collect();
-        let Some(one) = self.one_of(&frozen) else { return };
+    /// One that is frozen wakes; or one of which two others have taken over.
+    fn thaw(&self, long_overtaken: bool) {
         let newest = self.world.oracle.lock().expect("never poisoned").generation();
+        let may_wake = |one: &usize| {
+            let one = &self.world.instances()[*one];
+            one.is_frozen && (!long_overtaken || one.generation.is_some_and(|own| own.0 + 2 <= newest.0))
+        };
+        let frozen: Vec<usize> = self.alive().into_iter().filter(may_wake).collect();
+        let Some(one) = self.one_of(&frozen) else { return };
         let mut instances = self.world.instances();
         instances[one].is_frozen = false;
         if instances[one].generation.is_some_and(|generation| generation < newest) {
@@ -239,7 +280,9 @@ impl Director {
     fn replace_tables(&mut self) {
         let refused = |one: &Instance| matches!(&one.ended, Some(Some(fault)) if fault.exit == Exit::Refused);
         if self.world.instances().last().is_some_and(refused) {
-            let newest = self.backups.iter().max_by_key(|copy| copy.sequence()).expect("one was put aside").clone();
+            let newest = self.backups.iter().max_by_key(|copy| copy.sequence()).expect("one was put aside");
+            let mut newest = newest.clone();
+            newest.is_away = false;
             self.world.note(|| format!("director: restore the newest tables, of {}", newest.sequence()));
             self.world.meet("a restored copy is refused");
             *self.world.tables.lock().expect("never poisoned") = newest;
@@ -255,7 +298,7 @@ impl Director {
         world.boards.lock().expect("never poisoned").is_away = false;
         world.letters.lock().expect("never poisoned").is_away = false;
         while self.alive().iter().any(|one| world.instances()[*one].is_frozen) {
-            self.thaw();
+            self.thaw(false);
         }
         while !world.in_flight.lock().expect("never poisoned").is_empty() {
             self.land();
@@ -273,6 +316,9 @@ impl Director {
             return format!("{:?} are alive", self.alive());
         }
         let oracle = world.oracle.lock().expect("never poisoned");
+        if oracle.chain.is_empty() {
+            return "there is no journal yet".to_owned();
+        }
         let log = world.log.lock().expect("never poisoned");
         for (name, partition) in &log.partitions {
             let next = oracle.now.partitions.get(name).map_or(0, |standing| standing.next);
@@ -281,18 +327,20 @@ impl Director {
             }
         }
         let tables = world.tables.lock().expect("never poisoned");
-        if tables.sequence() != oracle.last || tables.ranked != oracle.last {
+        // An epoch that changes no ranking brings none.
+        if tables.sequence() != oracle.last || !(tables.ranked == oracle.last || tables.ranks(&oracle.now)) {
             return format!("tables are as of {} ({}) of {}", tables.sequence(), tables.ranked, oracle.last);
         }
         if world.letters.lock().expect("never poisoned").delivered != oracle.now.dead {
             return "dead letters are not all delivered".to_owned();
         }
         let boards = world.boards.lock().expect("never poisoned");
-        let live = oracle.now.counts.keys().filter(|window| {
+        let lacking = oracle.now.counts.keys().filter(|window| {
             let is_there = boards.lists.get(window).is_some_and(|list| list.3 == oracle.now.best(**window));
-            !is_there && !boards.may_lack(**window)
+            let may_lack = boards.may_lack(**window, oracle.generation(), world.setup.retain);
+            !(is_there || may_lack && oracle.is_final(**window))
         });
-        let lacking: Vec<_> = live.collect();
+        let lacking: Vec<_> = lacking.collect();
         if lacking.is_empty() { String::new() } else { format!("boards lack {lacking:?}") }
     }
 

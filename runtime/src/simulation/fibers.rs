@@ -1,26 +1,29 @@
-//! Threads of which only one runs at a time. Whoever runs gives the turn away at its own points, to whom a seed decides:
-//! so the same seed is the same interleaving, also inside calls of the product that block.
+//! Fibers: what would be threads, of which only one runs at a time. Whoever runs gives the turn away at its own points,
+//! to whom a seed decides: so the same seed is the same interleaving, also inside calls of the product that block. All
+//! fibers of a run are on the thread that called it: a turn costs a switch of stacks, and runs go on beside each other.
 
 use crate::journal::Random;
+use generator::{Generator, Gn};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once};
+use std::sync::{Arc, Mutex, MutexGuard, Once};
 
 /// Everything that takes turns.
 pub(super) struct Fibers {
     state: Mutex<State>,
-    /// Somebody ended.
-    ended: Condvar,
 }
 
 struct State {
     fibers: Vec<Fiber>,
+    /// Those that have not ended, in the order of their start.
+    alive: Vec<usize>,
     running: usize,
     random: Random,
     /// In a hundred points, at how many the turn is kept.
     stickiness: u64,
     frozen: Vec<usize>,
-    alive: usize,
+    /// Killed, and not unwound yet.
+    doomed: Vec<usize>,
     /// Why this run failed; the first reason.
     failure: Option<String>,
 }
@@ -28,8 +31,6 @@ struct State {
 struct Fiber {
     /// The job instance that it belongs to; the director belongs to none.
     instance: Option<usize>,
-    wake: Arc<Condvar>,
-    ended: bool,
     doomed: bool,
     rests: bool,
 }
@@ -37,26 +38,47 @@ struct Fiber {
 /// The payload that unwinds a fiber whose instance was killed.
 struct Doomed;
 
+/// A fiber's stack, in words. Only what is used of it is ever there.
+const STACK: usize = 1 << 17;
+
+type Stack = Generator<'static, (), ()>;
+
 thread_local! {
-    static HERE: RefCell<Option<(Arc<Fibers>, usize)>> = const { RefCell::new(None) };
+    static HERE: RefCell<Option<Arc<Fibers>>> = const { RefCell::new(None) };
+    /// Of each fiber of the run that this thread is in; none while it runs, and once it has ended.
+    static STACKS: RefCell<Vec<Option<Stack>>> = const { RefCell::new(Vec::new()) };
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-fn here() -> Option<(Arc<Fibers>, usize)> {
-    HERE.with_borrow(|here| here.clone())
+fn here() -> Option<Arc<Fibers>> {
+    HERE.with_borrow(Clone::clone)
+}
+
+/// Back to who resumed this fiber.
+#[expect(
+    deprecated,
+    reason = "what replaces it is handed down by calls, and the product between does not hand it down"
+)]
+fn give_way() {
+    generator::yield_with(());
+}
+
+/// Whether this is a run of the simulation.
+pub(crate) fn is_here() -> bool {
+    HERE.with_borrow(Option::is_some)
 }
 
 /// Between two effects: somebody else may run, and this fiber may never come back.
 pub(super) fn point() {
-    if let Some((fibers, me)) = here().filter(|_| !std::thread::panicking()) {
-        fibers.hand_over(me, false);
+    if let Some(fibers) = here().filter(|_| !std::thread::panicking()) {
+        fibers.hand_over(false);
     }
 }
 
 /// Nothing to do until somebody pokes this instance.
 pub(super) fn rest() {
-    if let Some((fibers, me)) = here() {
-        fibers.hand_over(me, true);
+    if let Some(fibers) = here() {
+        fibers.hand_over(true);
     }
 }
 
@@ -65,98 +87,129 @@ pub(super) fn vanish() -> ! {
     resume_unwind(Box::new(Doomed))
 }
 
-/// Work for a thread that the product starts: if a fiber starts it, it becomes a fiber of the same instance.
-pub(crate) fn background(work: impl FnOnce() + Send + 'static) -> Box<dyn FnOnce() + Send> {
-    match here() {
-        None => Box::new(work),
-        Some((fibers, parent)) => {
-            let instance = fibers.lock().fibers[parent].instance;
-            let me = fibers.register(instance);
-            Box::new(move || fibers.enter(me, work))
-        }
-    }
+/// Work for a thread that the product starts: if a fiber starts it, it becomes a fiber of the same instance, and there is
+/// nothing to do any more.
+pub(crate) fn background<W: FnOnce() + Send + 'static>(work: W) -> Option<W> {
+    let Some(fibers) = here() else { return Some(work) };
+    let instance = {
+        let state = fibers.lock();
+        state.fibers[state.running].instance
+    };
+    fibers.add(instance, work);
+    None
 }
 
 /// What the product draws for a nonce.
 pub(crate) fn nonce() -> Option<u64> {
-    here().map(|(fibers, _)| fibers.below(u64::MAX))
+    here().map(|fibers| fibers.below(u64::MAX))
 }
 
 impl Fibers {
-    /// The caller is the director, fiber 0, and has the turn.
     pub(super) fn new(seed: u64) -> Arc<Self> {
         static HOOK: Once = Once::new();
         HOOK.call_once(|| {
             let default = std::panic::take_hook();
-            std::panic::set_hook(Box::new(move |info| match here() {
-                None => default(info),
-                Some(_) => PANIC.set(Some(info.to_string())),
+            std::panic::set_hook(Box::new(move |info| match is_here() {
+                false => default(info),
+                true => PANIC.set(Some(info.to_string())),
             }));
         });
         let mut random = Random::new(seed);
         let stickiness = [0, 50, 80, 95][random.below(4) as usize];
-        let fibers = Arc::new(Fibers {
+        Arc::new(Fibers {
             state: Mutex::new(State {
                 fibers: Vec::new(),
+                alive: Vec::new(),
                 running: 0,
                 random,
                 stickiness,
                 frozen: Vec::new(),
-                alive: 0,
+                doomed: Vec::new(),
                 failure: None,
             }),
-            ended: Condvar::new(),
-        });
-        fibers.register(None);
-        HERE.set(Some((fibers.clone(), 0)));
-        fibers
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("nobody panics while holding the turn")
     }
 
-    fn register(&self, instance: Option<usize>) -> usize {
-        let mut state = self.lock();
-        let wake = Arc::new(Condvar::new());
-        state.fibers.push(Fiber { instance, wake, ended: false, doomed: false, rests: false });
-        state.alive += 1;
-        state.fibers.len() - 1
+    /// Run the director, which is fiber 0, and whatever it starts, until it ends. Then everybody does.
+    pub(super) fn run(self: &Arc<Self>, director: impl FnOnce() + Send + 'static) {
+        HERE.set(Some(self.clone()));
+        self.add(None, director);
+        while self.is_alive(0) {
+            let running = self.lock().running;
+            self.resume(running);
+            self.bury();
+        }
+        {
+            let state = &mut *self.lock();
+            state.doomed.clone_from(&state.alive);
+            state.fibers.iter_mut().for_each(|fiber| fiber.doomed = true);
+        }
+        self.bury();
+        STACKS.take();
+        HERE.set(None);
+    }
+
+    fn is_alive(&self, me: usize) -> bool {
+        self.lock().alive.contains(&me)
+    }
+
+    /// Let a fiber run until it gives the turn away or ends.
+    fn resume(&self, me: usize) {
+        let mut stack =
+            STACKS.with_borrow_mut(|stacks| stacks[me].take()).expect("only who has not ended gets the turn");
+        stack.resume();
+        if !stack.is_done() {
+            STACKS.with_borrow_mut(|stacks| stacks[me] = Some(stack));
+        }
+    }
+
+    /// Unwind who was killed.
+    fn bury(&self) {
+        loop {
+            let doomed = self.lock().doomed.pop();
+            let Some(doomed) = doomed else { return };
+            if self.is_alive(doomed) {
+                self.resume(doomed);
+            }
+        }
     }
 
     /// A new fiber of an instance.
     pub(super) fn start(self: &Arc<Self>, instance: usize, work: impl FnOnce() + Send + 'static) {
-        let me = self.register(Some(instance));
-        let fibers = self.clone();
-        std::thread::spawn(move || fibers.enter(me, work));
+        self.add(Some(instance), work);
     }
 
-    fn enter(self: Arc<Self>, me: usize, work: impl FnOnce()) {
-        HERE.set(Some((self.clone(), me)));
-        {
-            let mut state = self.lock();
-            let wake = state.fibers[me].wake.clone();
-            while state.running != me && !state.fibers[me].doomed {
-                state = wake.wait(state).expect("nobody panics while holding the turn");
-            }
-        }
+    fn add(self: &Arc<Self>, instance: Option<usize>, work: impl FnOnce() + Send + 'static) {
+        let mut state = self.lock();
+        let me = state.fibers.len();
+        state.fibers.push(Fiber { instance, doomed: false, rests: false });
+        state.alive.push(me);
+        drop(state);
+        let fibers = self.clone();
+        let stack = Gn::new_opt(STACK, move || fibers.live(me, work));
+        STACKS.with_borrow_mut(|stacks| stacks.push(Some(stack)));
+    }
+
+    /// From a fiber's first turn to its end.
+    fn live(&self, me: usize, work: impl FnOnce()) {
         let is_doomed = self.lock().fibers[me].doomed;
         if !is_doomed {
             self.guarded(work);
         }
-        HERE.set(None);
         let mut state = self.lock();
-        state.fibers[me].ended = true;
-        state.alive -= 1;
-        if state.running == me {
-            let next = state.choose(me);
-            state.give(next);
+        state.alive.retain(|alive| *alive != me);
+        // The director's end is everybody's.
+        if state.running == me && me != 0 {
+            state.running = state.choose(me);
         }
-        self.ended.notify_all();
     }
 
     /// A panic breaks a promise; being killed does not.
-    pub(super) fn guarded(&self, work: impl FnOnce()) {
+    fn guarded(&self, work: impl FnOnce()) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(work))
             && !payload.is::<Doomed>()
         {
@@ -164,16 +217,18 @@ impl Fibers {
         }
     }
 
-    fn hand_over(&self, me: usize, rests: bool) {
+    fn hand_over(&self, rests: bool) {
         let mut state = self.lock();
-        state.fibers[me].rests = rests;
-        let next = state.choose(me);
-        if next != me {
-            state.give(next);
-            let wake = state.fibers[me].wake.clone();
-            while state.running != me && !state.fibers[me].doomed {
-                state = wake.wait(state).expect("nobody panics while holding the turn");
+        let me = state.running;
+        if !state.fibers[me].doomed {
+            state.fibers[me].rests = rests;
+            state.running = state.choose(me);
+            if state.running == me {
+                return;
             }
+            drop(state);
+            give_way();
+            state = self.lock();
         }
         if state.fibers[me].doomed {
             drop(state);
@@ -189,11 +244,16 @@ impl Fibers {
 
     /// `kill -9`. The caller, if it is one of its fibers, ends at its next point.
     pub(super) fn kill(&self, instance: usize) {
-        let mut state = self.lock();
+        let state = &mut *self.lock();
         state.frozen.retain(|frozen| *frozen != instance);
-        for fiber in state.fibers.iter_mut().filter(|fiber| fiber.instance == Some(instance)) {
-            fiber.doomed = true;
-            fiber.wake.notify_one();
+        for index in &state.alive {
+            let fiber = &mut state.fibers[*index];
+            if fiber.instance == Some(instance)
+                && !std::mem::replace(&mut fiber.doomed, true)
+                && *index != state.running
+            {
+                state.doomed.push(*index);
+            }
         }
     }
 
@@ -214,19 +274,6 @@ impl Fibers {
         self.lock().failure.clone()
     }
 
-    /// Everybody but the director ends.
-    pub(super) fn end(&self) {
-        let mut state = self.lock();
-        for fiber in state.fibers.iter_mut().skip(1) {
-            fiber.doomed = true;
-            fiber.wake.notify_one();
-        }
-        while state.alive > 1 {
-            state = self.ended.wait(state).expect("nobody panics while holding the turn");
-        }
-        HERE.set(None);
-    }
-
     /// A number below `bound`, as the seed has it.
     pub(super) fn below(&self, bound: u64) -> u64 {
         self.lock().random.below(bound)
@@ -234,23 +281,20 @@ impl Fibers {
 }
 
 impl State {
-    fn give(&mut self, next: usize) {
-        self.running = next;
-        self.fibers[next].wake.notify_one();
-    }
-
-    fn may_run(&self, fiber: &Fiber) -> bool {
-        !(fiber.ended || fiber.doomed || fiber.rests || fiber.instance.is_some_and(|one| self.frozen.contains(&one)))
+    fn may_run(&self, index: usize) -> bool {
+        let fiber = &self.fibers[index];
+        !(fiber.doomed || fiber.rests || fiber.instance.is_some_and(|one| self.frozen.contains(&one)))
     }
 
     fn choose(&mut self, me: usize) -> usize {
         if self.failure.is_some() {
             return 0;
         }
-        if self.may_run(&self.fibers[me]) && self.random.below(100) < self.stickiness {
+        if self.alive.contains(&me) && self.may_run(me) && self.random.below(100) < self.stickiness {
             return me;
         }
-        let able: Vec<usize> = (0..self.fibers.len()).filter(|index| self.may_run(&self.fibers[*index])).collect();
-        able[self.random.below(able.len() as u64) as usize]
+        let able = self.alive.iter().filter(|index| self.may_run(**index)).count();
+        let chosen = self.random.below(able as u64) as usize;
+        *self.alive.iter().filter(|index| self.may_run(**index)).nth(chosen).expect("the director is always able")
     }
 }

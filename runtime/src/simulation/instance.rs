@@ -144,7 +144,9 @@ impl Life {
         let mut plan = plan(world, index, workers);
         let TakenOver { begun, mut recovered, writer, taken, .. } = plan.take_over()?;
         world.note(|| format!("{index}: runs as {} from {}", begun.generation, begun.sequence));
-        let is_unsure = taken[0].1.is_far_behind || taken[0].0 != Taken::Claimed;
+        // Whoever has taken over meanwhile has written what this one never saw.
+        let is_overtaken = begun.generation < world.oracle.lock().expect("never poisoned").generation();
+        let is_unsure = taken[0].1.is_far_behind || taken[0].0 != Taken::Claimed || is_overtaken;
         world.must(world.check_recovered(&recovered, is_unsure));
         if taken.iter().any(|(taken, _)| *taken != Taken::Claimed) {
             world.meet("a sink is away at a start");

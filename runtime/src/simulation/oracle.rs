@@ -135,6 +135,12 @@ impl Oracle {
         self.chain.get(usize::try_from(sequence.checked_sub(1)?).ok()?)
     }
 
+    /// Whether a window is final as of the last epoch.
+    pub(super) fn is_final(&self, window: WindowKey) -> bool {
+        let inside = if window.0 == 3 { self.place.begin() } else { window.1 };
+        self.now.is_final(self.place.windows(inside)[usize::from(window.0)].1)
+    }
+
     pub(super) fn generation(&self) -> Generation {
         self.chain.last().map_or(Generation(0), |link| link.generation)
     }
@@ -207,9 +213,11 @@ impl Oracle {
                 counting.extend(standing.active.then_some(standing.watermark));
                 continue;
             };
-            let silent = standing.active && !place.active;
+            // Who is silent, and brings something before the epoch is closed, is left out and rejoins in one record.
+            let returns = standing.active && place.active && granted.contains_key(name);
+            let silent = standing.active && !place.active || returns;
             must!(!silent || log.silent.contains(&(name.clone(), standing.next)), "{name} was not silent");
-            let rejoins = place.active && !standing.active;
+            let rejoins = place.active && !standing.active || returns;
             must!(!rejoins || granted.contains_key(name), "{name} rejoined without a grant");
             standing.active = place.active;
             counting.extend((place.active && !rejoins).then_some(standing.watermark));
@@ -224,7 +232,7 @@ impl Oracle {
         for (name, place) in &epoch.partitions {
             let was_active = before.partitions.get(name).is_some_and(|before| before.active);
             let standing = now.partitions.get_mut(name).expect("it was consumed above");
-            if place.active && !was_active {
+            if place.active && (!was_active || granted.contains_key(name)) {
                 let floor = standing.watermark.max(now.watermark);
                 must!(granted[name] == floor, "{name} is granted {:?}, and must be {floor:?}", granted[name]);
                 standing.watermark = floor;

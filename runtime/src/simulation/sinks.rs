@@ -39,8 +39,6 @@ pub(super) struct Boards {
     pub(super) is_away: bool,
     /// How often everything was lost.
     wipes: u64,
-    /// Final when it was lost.
-    shown_final: BTreeSet<WindowKey>,
 }
 
 #[derive(Default)]
@@ -163,6 +161,11 @@ impl Tables {
         Ok(())
     }
 
+    /// Whether every ranking is as of this.
+    pub(super) fn ranks(&self, snapshot: &Snapshot) -> bool {
+        snapshot.counts.keys().all(|window| self.rankings.get(window) == Some(&snapshot.best(*window)))
+    }
+
     pub(super) fn sequence(&self) -> u64 {
         self.progress.as_ref().map_or(0, |progress| progress.sequence.0)
     }
@@ -216,14 +219,26 @@ impl Boards {
         Ok(())
     }
 
-    /// Final windows that were shown once, and lost with the store, come back when somebody asks for them.
-    pub(super) fn may_lack(&self, window: WindowKey) -> bool {
-        self.shown_final.contains(&window) && !self.lists.contains_key(&window)
+    /// What is final may have left the job before it was shown, or may have been lost since: boards are held for
+    /// `journal.retain` only, and come back from the tables when somebody asks for them. Until then there may be what an
+    /// older instance wrote.
+    pub(super) fn may_lack(&self, window: WindowKey, newest: Generation, retain: Duration) -> bool {
+        let may_be_gone = self.wipes > 0 || retain < Duration::from_secs(3600);
+        may_be_gone && self.lists.get(&window).is_none_or(|list| list.0 < newest)
+    }
+
+    /// After a loss a zombie may be the first to own what is empty; each board has its age, which stops it.
+    fn guard(&self, ranking: &Ranking, generation: Generation) -> Result<(), Fault> {
+        let window = (ranking.window.kind, ranking.window.start.millis());
+        match self.lists.get(&window) {
+            Some(list) if self.wipes > 0 && list.0 > generation => {
+                Err(Fault::fenced("cannot write to the sink", format!("a board is of generation {}", list.0)))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn wipe(&mut self) {
-        let is_final = |(_, list): &(&WindowKey, &(Generation, u64, WindowState, Best))| list.2 == WindowState::Final;
-        self.shown_final.extend(self.lists.iter().filter(is_final).map(|(window, _)| *window));
         self.lists.clear();
         self.current.clear();
         self.progress = None;
@@ -303,6 +318,7 @@ impl Sink {
             self.ask("publish", |world| {
                 let mut boards = world.boards.lock().expect("never poisoned");
                 self.guard(boards.generation)?;
+                boards.guard(ranking, self.generation)?;
                 let put = boards.put(ranking, &step.commit, &world.oracle.lock().expect("never poisoned"));
                 drop(boards);
                 world.must(put);

@@ -3,6 +3,7 @@
 
 use super::fibers::point;
 use super::oracle::Snapshot;
+use super::swarm::Operation;
 use super::world::World;
 use crate::journal::{Says, peek};
 use bytes::Bytes;
@@ -92,21 +93,28 @@ fn created(world: &World, instance: usize, name: &str, bytes: &Bytes) {
 }
 
 impl SimulatedStore {
-    fn begin(&self) {
+    fn begin(&self, operation: Operation) {
         self.world.instances()[self.instance].in_store = true;
+        self.world.ambush(self.instance, operation);
         point();
     }
 
-    fn end(&self) {
+    fn end(&self, operation: Operation) {
+        self.world.ambush(self.instance, operation);
         point();
         self.world.instances()[self.instance].in_store = false;
     }
 
+    fn fails(&self) -> bool {
+        self.world.store_fails(self.instance)
+    }
+
     fn create(&self, path: &Path, payload: PutPayload) -> Result<PutResult> {
-        self.begin();
+        let operation = Operation::put(path.as_ref());
+        self.begin(operation);
         let world = &self.world;
         let bytes: Bytes = payload.into();
-        let outcome = match world.store_fails().then(|| world.fibers.below(4)) {
+        let outcome = match self.fails().then(|| world.fibers.below(4)) {
             None => put(world, self.instance, path, bytes),
             Some(0) => lost(),
             Some(1) => {
@@ -122,15 +130,15 @@ impl SimulatedStore {
             // 409 while another put of the name is under way: nothing need be there.
             Some(_) => Err(Error::AlreadyExists { path: path.to_string(), source: "conflict".into() }),
         };
-        self.end();
+        self.end(operation);
         outcome
     }
 
     fn erase(&self, path: Path) -> Result<Path> {
-        self.begin();
+        self.begin(Operation::Delete);
         let world = &self.world;
         world.note(|| format!("{}: delete {path}", self.instance));
-        let outcome = match world.store_fails().then(|| world.fibers.below(3)) {
+        let outcome = match self.fails().then(|| world.fibers.below(3)) {
             Some(0) => lost(),
             Some(1) => {
                 world.in_flight.lock().expect("never poisoned").push(Late::Delete(path));
@@ -142,7 +150,7 @@ impl SimulatedStore {
                 if fate.is_some() { lost() } else { Ok(path) }
             }
         };
-        self.end();
+        self.end(Operation::Delete);
         outcome
     }
 }
@@ -195,10 +203,9 @@ impl ObjectStore for SimulatedStore {
         Self: 'c,
     {
         async move {
-            self.begin();
-            let outcome =
-                if self.world.store_fails() { lost() } else { self.world.objects.get_opts(location, options).await };
-            self.end();
+            self.begin(Operation::Read);
+            let outcome = if self.fails() { lost() } else { self.world.objects.get_opts(location, options).await };
+            self.end(Operation::Read);
             outcome
         }
         .boxed()
@@ -215,10 +222,10 @@ impl ObjectStore for SimulatedStore {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.begin();
-        let is_lost = self.world.store_fails();
+        self.begin(Operation::List);
+        let is_lost = self.fails();
         let found = self.world.objects.list(prefix);
-        self.end();
+        self.end(Operation::List);
         if is_lost { futures_util::stream::once(async { lost() }).boxed() } else { found }
     }
 

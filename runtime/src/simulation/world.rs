@@ -4,6 +4,7 @@ use super::fibers::{Fibers, point, vanish};
 use super::log::Log;
 use super::oracle::{Oracle, Place};
 use super::sinks::{Boards, Letters, Tables};
+use super::swarm::{Ambush, Operation};
 use crate::journal::Recovered;
 use object_store::memory::InMemory;
 use std::collections::BTreeMap;
@@ -42,12 +43,22 @@ pub(super) struct Setup {
     pub(super) place: Place,
     /// In a hundred operations of the store, how many go wrong.
     pub(super) store_faults: u64,
+    /// The same while it is away.
+    pub(super) away: u64,
     pub(super) sink_faults: u64,
     pub(super) compact_records: usize,
     pub(super) retain: Duration,
     pub(super) idle_timeout: Duration,
     pub(super) max_backlog: u64,
     pub(super) max_drift: Duration,
+    /// After an operation of the store that went wrong, in a hundred, how many of the same instance go wrong too.
+    pub(super) streak: u64,
+    pub(super) ambush: Option<Ambush>,
+    /// Whoever is frozen wakes when two others have taken over, seldom before.
+    pub(super) sleeps_long: bool,
+    /// What the director does in its trouble, and up to how many of its turns pass from one deed to the next.
+    pub(super) trouble: u64,
+    pub(super) pace: u64,
 }
 
 /// What is known of an instance of the job.
@@ -63,6 +74,8 @@ pub(super) struct Instance {
     pub(super) born_healed: bool,
     /// In the middle of an operation.
     pub(super) in_store: bool,
+    /// Its last operation of the store went wrong.
+    pub(super) was_failed: bool,
     pub(super) is_compacting: bool,
     /// Killed, or ended by itself.
     pub(super) ended: Option<Option<Fault>>,
@@ -77,6 +90,7 @@ impl World {
         let setup = Setup {
             place,
             store_faults: pick(&[0, 3, 10, 25]),
+            away: pick(&[40, 90]),
             sink_faults: pick(&[0, 5, 20]),
             compact_records: pick(&[2, 3, 5, 9]) as usize,
             retain: Duration::from_millis(pick(&[0, 0, 2_000, 3_600_000])),
@@ -84,6 +98,11 @@ impl World {
             // Where nobody is ever idle, others would wait for a silent partition for ever.
             max_drift: Duration::from_secs(if idle_timeout.as_secs() > 1 { u32::MAX.into() } else { 600 }),
             max_backlog: pick(&[2_000, 64 << 20, 64 << 20]),
+            streak: pick(&[0, 0, 50, 85]),
+            ambush: Ambush::draw(|bound| fibers.below(bound)),
+            sleeps_long: pick(&[0, 0, 1]) == 1,
+            trouble: 30 + fibers.below(pick(&[30, 90, 150, 300])),
+            pace: pick(&[1, 3, 10, 30]),
         };
         let mut log = Log { append_time: pick(&[0, 1, 1]) == 1, ..Log::default() };
         for name in ["p0", "p1", "p2"].iter().take(2 + pick(&[0, 1]) as usize) {
@@ -151,8 +170,46 @@ impl World {
     }
 
     /// Whether an operation of the store goes wrong.
-    pub(super) fn store_fails(&self) -> bool {
-        self.fails(if self.store_is_away.load(Ordering::Relaxed) { 90 } else { self.setup.store_faults })
+    pub(super) fn store_fails(&self, instance: usize) -> bool {
+        let was_failed = self.instances()[instance].was_failed;
+        let mut percent =
+            if self.store_is_away.load(Ordering::Relaxed) { self.setup.away } else { self.setup.store_faults };
+        if was_failed {
+            percent = percent.max(self.setup.streak);
+        }
+        let fails = self.fails(percent);
+        self.instances()[instance].was_failed = fails;
+        fails
+    }
+
+    /// Somebody may lie in wait for who is here.
+    pub(super) fn ambush(&self, one: usize, operation: Operation) {
+        let Some(ambush) = self.setup.ambush.filter(|ambush| ambush.operation == operation) else { return };
+        if !self.fails(ambush.percent) || self.instances()[one].ended.is_some() {
+            return;
+        }
+        match ambush.freezes {
+            true => self.freeze(one),
+            false => self.kill(one),
+        }
+    }
+
+    /// `kill -9`.
+    pub(super) fn kill(&self, one: usize) {
+        if self.instances()[one].in_store {
+            self.meet("killed within an operation");
+        }
+        self.meet("killed");
+        self.note(|| format!("kill {one}"));
+        self.instances()[one].ended = Some(None);
+        self.fibers.kill(one);
+    }
+
+    pub(super) fn freeze(&self, one: usize) {
+        if !std::mem::replace(&mut self.instances()[one].is_frozen, true) {
+            self.note(|| format!("freeze {one}"));
+            self.fibers.freeze(one);
+        }
     }
 
     pub(super) fn pass(&self, millis: u64) {
@@ -193,8 +250,9 @@ impl World {
         self.fibers.kill(index);
     }
 
-    /// State after a start is what the rules give at the last epoch; and what tables lack is marked.
-    pub(super) fn check_recovered(&self, recovered: &Recovered, is_far_behind: bool) -> Result<(), String> {
+    /// State after a start is what the rules give at the last epoch; and what tables lack is marked. Unsure: nobody knows
+    /// what they had when it was read, or what they lack comes from the journal and is not in memory.
+    pub(super) fn check_recovered(&self, recovered: &Recovered, is_unsure: bool) -> Result<(), String> {
         let oracle = self.oracle.lock().expect("never poisoned");
         let at = recovered.last_epoch.0.0;
         let link = oracle.link(at).ok_or_else(|| format!("recovered as of {at}, which is not there"))?;
@@ -225,7 +283,7 @@ impl World {
             for pane in &group.panes {
                 let (window, key) = ((pane.kind, pane.start.millis()), group.keys.get(pane.local));
                 let shown = tables.rows.get(&window).and_then(|rows| rows.get(key)).copied();
-                if shown != Some(pane.count) && !pane.dirty && !is_far_behind {
+                if shown != Some(pane.count) && !pane.dirty && !is_unsure {
                     return Err(format!("tables lack {window:?} {key}, and nobody knows"));
                 }
                 panes.insert((window.0, window.1, key), pane.count);
@@ -235,6 +293,7 @@ impl World {
             for (key, count) in counts {
                 match panes.remove(&(window.0, window.1, *key)) {
                     Some(found) if found == *count => {}
+                    None if is_unsure => {}
                     None if tables.rows.get(window).and_then(|rows| rows.get(*key)) == Some(count) => {}
                     found => return Err(format!("recovered {window:?} {key} as {found:?}, and it was {count}")),
                 }
