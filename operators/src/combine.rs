@@ -64,7 +64,7 @@ impl Combiner {
     pub fn drain(&mut self, assignment: Assignment) -> Vec<DeltaBatch> {
         self.table.clear();
         self.key_bytes = 0;
-        let rows = std::mem::take(&mut self.rows);
+        let mut rows = std::mem::take(&mut self.rows);
         if rows.is_empty() {
             return Vec::new();
         }
@@ -75,9 +75,13 @@ impl Combiner {
         let mut batches: Vec<DeltaBatch> = (0..assignment.workers())
             .map(|worker| DeltaBatch { worker: worker as u32, rows: Vec::with_capacity(share + share / 8) })
             .collect();
-        for row in rows {
+        let taken = rows.len();
+        for row in rows.drain(..) {
             batches[assignment.worker(KeyGroup::of_hash(row.hash))].rows.push(row);
         }
+        // The next epoch has about as many: its rows need not move as they grow, and fresh pages cost as much as they do.
+        rows.shrink_to(2 * taken);
+        self.rows = rows;
         batches.retain(|batch| !batch.rows.is_empty());
         batches
     }

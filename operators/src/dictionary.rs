@@ -5,6 +5,12 @@ use crate::slots::{Slot, Slots};
 use hashbrown::HashTable;
 use stream::{KEY_GROUPS, Key, KeyGroup, key_hash};
 
+/// Where a key stands in the table. The low bits of its hash are its key group, of which a worker owns a stretch: by them alone
+/// half of the table, with two workers, would be nobody's place, and the other half would overflow.
+fn spread(hash: u64) -> u64 {
+    hash ^ (hash >> 32)
+}
+
 /// All keys a worker has seen.
 pub(crate) struct Dictionary {
     table: HashTable<Slot>,
@@ -28,7 +34,7 @@ impl Default for Dictionary {
 impl Dictionary {
     /// The slot of a key, and whether it is new.
     pub(crate) fn intern(&mut self, key: &str, hash: u64) -> (Slot, bool) {
-        match self.table.find(hash, |slot| self.keys.get(*slot, 0).0.as_str() == key) {
+        match self.table.find(spread(hash), |slot| self.keys.get(*slot, 0).0.as_str() == key) {
             Some(slot) => (*slot, false),
             None => (self.add(key, hash), true),
         }
@@ -42,14 +48,14 @@ impl Dictionary {
         self.bytes += key.len();
         *local += 1;
         let keys = &self.keys;
-        self.table.insert_unique(hash, slot, |slot| key_hash(keys.get(*slot, 0).0.as_str()));
+        self.table.insert_unique(spread(hash), slot, |slot| spread(key_hash(keys.get(*slot, 0).0.as_str())));
         slot
     }
 
     /// Make room for so many more keys at once.
     pub(crate) fn reserve(&mut self, keys: usize) {
         let known = &self.keys;
-        self.table.reserve(keys, |slot| key_hash(known.get(*slot, 0).0.as_str()));
+        self.table.reserve(keys, |slot| spread(key_hash(known.get(*slot, 0).0.as_str())));
     }
 
     pub(crate) fn key(&self, slot: Slot) -> &Key {

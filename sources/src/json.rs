@@ -33,12 +33,13 @@ pub struct JsonMapping {
 #[derive(Clone, Debug)]
 pub struct JsonDecoder {
     mapping: JsonMapping,
+    plain: plain::Plain,
 }
 
 impl JsonDecoder {
     /// A decoder for a mapping.
     pub fn new(mapping: JsonMapping) -> Self {
-        JsonDecoder { mapping }
+        JsonDecoder { mapping, plain: plain::Plain::default() }
     }
 
     fn key<'a>(&self, members: &Members<'a>) -> Result<Cow<'a, str>, Rejection> {
@@ -82,7 +83,7 @@ impl Decode for JsonDecoder {
             return Err(rejection(DeadCode::Oversized, detail));
         }
         let text = std::str::from_utf8(value).map_err(|error| rejection(DeadCode::NotUtf8, error))?;
-        let members = match plain::members(text, &self.mapping) {
+        let members = match self.plain.members(text, &self.mapping) {
             Some(members) => members,
             None => members(text, &self.mapping)?,
         };
@@ -153,15 +154,19 @@ impl<'a> Names<'a> {
         }
     }
 
-    fn set(&mut self, names: &[String], name: &str, raw: &'a str) {
+    /// Under the name of this index.
+    #[inline]
+    fn put(&mut self, index: usize, raw: &'a str) {
         let texts = match self {
             Names::Few(texts) => &mut texts[..],
             Names::Many(texts) => &mut texts[..],
         };
-        for (text, known) in texts.iter_mut().zip(names) {
-            if known == name {
-                *text = (raw != "null").then_some(raw);
-            }
+        texts[index] = (raw != "null").then_some(raw);
+    }
+
+    fn set(&mut self, names: &[String], name: &str, raw: &'a str) {
+        for (index, _) in names.iter().enumerate().filter(|(_, known)| *known == name) {
+            self.put(index, raw);
         }
     }
 }

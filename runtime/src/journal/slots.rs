@@ -6,7 +6,7 @@ use super::store::Objects;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use stream::{Exit, Fault, Generation, RecordHash, Sequence};
+use stream::{Fault, Generation, RecordHash, Sequence};
 
 const FOLDER: &str = "generation";
 
@@ -106,9 +106,10 @@ impl Fence {
     }
 }
 
-/// Reading failed: if a newer instance has taken over, that is why, for it may have deleted what we were reading.
+/// Reading failed: if a newer instance has taken over, that is why, for it may have deleted what we were reading. Whoever
+/// cannot ask does not know, and says that: a start that is tried again will.
 pub(super) fn overtaken_or(objects: &Objects, generation: Generation, fault: Fault) -> Fault {
-    check_next(objects, generation).err().filter(|fault| fault.exit == Exit::Fenced).unwrap_or(fault)
+    check_next(objects, generation).err().unwrap_or(fault)
 }
 
 fn overtaken(generation: Generation) -> Fault {

@@ -44,7 +44,10 @@ pub(super) struct Boards {
 #[derive(Default)]
 pub(super) struct Letters {
     pub(super) delivered: BTreeSet<(Arc<str>, i64)>,
-    generation: Generation,
+    /// The instance that claimed last: as Kafka does, it takes whoever comes, newer or not.
+    owner: Option<usize>,
+    /// The greatest generation that has claimed.
+    greatest: Generation,
     last: u64,
     pub(super) is_away: bool,
 }
@@ -344,7 +347,14 @@ impl Sink {
             let of: Vec<(Arc<str>, i64)> = of.map(|(_, letter)| (letter.partition.clone(), letter.offset)).collect();
             self.ask("deliver", |world| {
                 let mut letters = world.letters.lock().expect("never poisoned");
-                self.guard(letters.generation)?;
+                if letters.owner != Some(self.instance) {
+                    return Err(Fault::fenced("cannot write dead letters", "somebody claimed them since"));
+                }
+                let greatest = letters.greatest;
+                if self.generation < greatest {
+                    drop(letters);
+                    world.violated(format!("letters of {} after {greatest} had claimed", self.generation));
+                }
                 if letters.last >= epoch.0 {
                     return Ok(());
                 }
@@ -419,8 +429,11 @@ impl Follower for Sink {
             }
             Kind::Letters => {
                 let mut letters = world.letters.lock().expect("never poisoned");
-                self.guard(letters.generation)?;
-                letters.generation = claim.generation;
+                if letters.greatest > claim.generation {
+                    world.meet("a claim is undone by an older instance");
+                }
+                letters.owner = Some(self.instance);
+                letters.greatest = letters.greatest.max(claim.generation);
                 Ok(letters.progress())
             }
         })
@@ -442,6 +455,6 @@ impl Follower for Sink {
 impl Letters {
     fn progress(&self) -> Option<Progress> {
         let sequence = Sequence(self.last);
-        (self.last > 0).then_some(Progress { generation: self.generation, sequence, hash: None })
+        (self.last > 0).then_some(Progress { generation: Generation(0), sequence, hash: None })
     }
 }

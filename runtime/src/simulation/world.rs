@@ -237,7 +237,10 @@ impl World {
             Exit::Refused => restored,
             // What failed just before is told only now.
             Exit::Failed if fault.is_transient() => !born_healed,
-            Exit::Failed => fault.what.contains("came back with other progress"),
+            Exit::Failed => {
+                let because = ["came back with other progress", "was claimed by somebody else"];
+                because.iter().any(|because| fault.what.contains(because))
+            }
             Exit::Usage => false,
         };
         if !is_expected {

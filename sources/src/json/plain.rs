@@ -1,32 +1,111 @@
 //! The members of a plain object in one quick pass: flat, strings without escapes, integers and literals. Whatever is
 //! not that plain, right or wrong, is left to the complete reading; what is, reads the same there.
+//!
+//! Writers repeat themselves: what stood between the values of the last plain record is looked for first, so that names
+//! are neither searched for their end nor compared with the configured ones again.
 
 use super::{JsonMapping, Members, Names};
 
-/// The members, or none if the text is not plain.
-pub(super) fn members<'a>(text: &'a str, mapping: &JsonMapping) -> Option<Members<'a>> {
-    let mut members = Members { key: Names::new(&mapping.key), time: Names::new(&mapping.time) };
-    let mut at = Place { text, at: 0 };
-    at.take(b'{')?;
-    at.space();
-    loop {
-        let name = at.string()?;
-        at.space();
-        at.take(b':')?;
-        at.space();
-        let raw = at.value()?;
-        let name = &name[1..name.len() - 1];
-        members.key.set(&mapping.key, name, raw);
-        members.time.set(&mapping.time, name, raw);
-        at.space();
-        if at.next()? == b'}' {
-            break;
+/// More between values than this is not remembered.
+const REMEMBERED: usize = 1024;
+
+/// Reads plain objects, and remembers the shape of the last one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Plain {
+    /// In the order of the values. Empty: nothing is remembered.
+    members: Vec<Member>,
+    /// What follows the last value.
+    tail: String,
+}
+
+/// A member of the last object.
+#[derive(Clone, Debug)]
+struct Member {
+    /// From the end of the value before to the beginning of this one's: `,"video_id":`.
+    before: String,
+    /// Which configured names this is, by their index.
+    key: Option<usize>,
+    time: Option<usize>,
+}
+
+impl Plain {
+    /// The members, or none if the text is not plain.
+    pub(super) fn members<'a>(&mut self, text: &'a str, mapping: &JsonMapping) -> Option<Members<'a>> {
+        if is_special(text.as_bytes()) {
+            return None;
         }
-        at.take(b',')?;
-        at.space();
+        match self.as_before(text, mapping) {
+            Some(members) => Some(members),
+            None => self.anew(text, mapping),
+        }
     }
-    at.take(b'}')?;
-    (at.at == text.len()).then_some(members)
+
+    /// If everything but the values is as in the last object.
+    fn as_before<'a>(&self, text: &'a str, mapping: &JsonMapping) -> Option<Members<'a>> {
+        let mut members = Members { key: Names::new(&mapping.key), time: Names::new(&mapping.time) };
+        let mut at = Place { text, at: 0 };
+        for Member { before, key, time } in &self.members {
+            at.take_all(before)?;
+            let raw = at.value()?;
+            if let Some(index) = key {
+                members.key.put(*index, raw);
+            }
+            if let Some(index) = time {
+                members.time.put(*index, raw);
+            }
+        }
+        (!self.members.is_empty() && at.rest() == self.tail).then_some(members)
+    }
+
+    fn anew<'a>(&mut self, text: &'a str, mapping: &JsonMapping) -> Option<Members<'a>> {
+        // What is no plain object leaves nothing behind.
+        let mut remembered = std::mem::take(&mut self.members);
+        remembered.clear();
+        let mut members = Members { key: Names::new(&mapping.key), time: Names::new(&mapping.time) };
+        let mut at = Place { text, at: 0 };
+        let (mut end, mut between) = (0, 0);
+        at.take(b'{')?;
+        at.space();
+        loop {
+            let name = at.string()?;
+            at.space();
+            at.take(b':')?;
+            at.space();
+            let begin = at.at;
+            let raw = at.value()?;
+            let name = &name[1..name.len() - 1];
+            members.key.set(&mapping.key, name, raw);
+            members.time.set(&mapping.time, name, raw);
+            between += begin - end;
+            if between <= REMEMBERED {
+                let place = |names: &[String]| names.iter().position(|known| known == name);
+                let (key, time) = (place(&mapping.key), place(&mapping.time));
+                remembered.push(Member { before: text[end..begin].to_owned(), key, time });
+            }
+            end = at.at;
+            at.space();
+            if at.next()? == b'}' {
+                break;
+            }
+            at.take(b',')?;
+            at.space();
+        }
+        at.take(b'}')?;
+        if at.at < text.len() {
+            return None;
+        }
+        if between <= REMEMBERED {
+            self.members = remembered;
+            self.tail = text[end..].to_owned();
+        }
+        Some(members)
+    }
+}
+
+/// Whether there is a backslash or a control character anywhere: then strings need a closer look. Without branches, so
+/// that the compiler takes many bytes at once.
+fn is_special(bytes: &[u8]) -> bool {
+    bytes.iter().fold(false, |special, byte| special | (*byte < 0x20) | (*byte == b'\\'))
 }
 
 struct Place<'a> {
@@ -51,27 +130,32 @@ impl<'a> Place<'a> {
         self.at += usize::from(self.next() == Some(b' '));
     }
 
-    /// A string with its quotes. Control characters are not allowed in one.
+    #[inline]
+    fn take_all(&mut self, expected: &str) -> Option<()> {
+        self.rest().starts_with(expected).then(|| self.at += expected.len())
+    }
+
+    #[inline]
+    fn rest(&self) -> &'a str {
+        &self.text[self.at..]
+    }
+
+    /// A string with its quotes. There are no backslashes, so the next quote ends it.
     #[inline]
     fn string(&mut self) -> Option<&'a str> {
         let start = self.at;
         self.take(b'"')?;
         let bytes = self.text.as_bytes();
-        loop {
-            let special = match bytes.get(self.at..self.at + 8) {
-                Some(eight) => first_special(u64::from_le_bytes(eight.try_into().expect("there are eight"))),
-                None => bytes[self.at..].iter().position(|byte| matches!(byte, b'"' | b'\\' | ..0x20)),
-            };
-            match special {
-                Some(special) => {
-                    self.at += special;
-                    break;
+        while let Some(eight) = bytes.get(self.at..self.at + 8) {
+            match first_quote(u64::from_le_bytes(eight.try_into().expect("there are eight"))) {
+                Some(quote) => {
+                    self.at += quote + 1;
+                    return Some(&self.text[start..self.at]);
                 }
-                None if self.at + 8 <= bytes.len() => self.at += 8,
-                None => return None,
+                None => self.at += 8,
             }
         }
-        self.take(b'"')?;
+        self.at += bytes[self.at..].iter().position(|byte| *byte == b'"')? + 1;
         Some(&self.text[start..self.at])
     }
 
@@ -99,20 +183,16 @@ impl<'a> Place<'a> {
     }
 }
 
-/// Index of the first byte of eight that is a quote, a backslash or a control character.
+/// Index of the first byte of eight that is a quote.
 #[inline]
-fn first_special(eight: u64) -> Option<usize> {
+fn first_quote(eight: u64) -> Option<usize> {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;
-    // Bytes that equal: zero after the exclusive or, and only a zero byte borrows while its high bit is clear. A borrow
-    // may mark bytes above a true one falsely, never below, and the first is what counts.
-    let equals = |byte: u8| {
-        let zeroed = eight ^ (ONES * u64::from(byte));
-        zeroed.wrapping_sub(ONES) & !zeroed & HIGHS
-    };
-    let control = eight.wrapping_sub(ONES * 0x20) & !eight & HIGHS;
-    let special = equals(b'"') | equals(b'\\') | control;
-    (special != 0).then(|| special.trailing_zeros() as usize / 8)
+    // Quotes: zero after the exclusive or, and only a zero byte borrows while its high bit is clear. A borrow may mark
+    // bytes above a true one falsely, never below, and the first is what counts.
+    let zeroed = eight ^ (ONES * u64::from(b'"'));
+    let quotes = zeroed.wrapping_sub(ONES) & !zeroed & HIGHS;
+    (quotes != 0).then(|| quotes.trailing_zeros() as usize / 8)
 }
 
 #[cfg(test)]
@@ -120,23 +200,62 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_special_byte_of_eight_is_found_wherever_it_stands() {
+    fn the_first_quote_of_eight_is_found_wherever_it_stands() {
         for byte in 0..=255u8 {
             for at in 0..8 {
                 for around in [b'a', 0x20, 0x21, 0x23, 0x7f, 0x80, 0x9f, 0xa2, 0xdc, 0xff] {
                     let mut eight = [around; 8];
                     eight[at] = byte;
-                    let expected = eight.iter().position(|byte| matches!(byte, b'"' | b'\\' | ..0x20));
-                    assert_eq!(first_special(u64::from_le_bytes(eight)), expected, "{eight:?}");
+                    let expected = eight.iter().position(|byte| *byte == b'"');
+                    assert_eq!(first_quote(u64::from_le_bytes(eight)), expected, "{eight:?}");
                 }
+            }
+        }
+    }
+
+    fn mapping() -> JsonMapping {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        JsonMapping { key: names(&["k", "k2"]), time: names(&["t"]), max_bytes: 100, max_key_bytes: 10 }
+    }
+
+    #[test]
+    fn what_is_remembered_of_one_record_changes_no_other() {
+        let texts = [
+            r#"{"k":"v1","t":1760882400000,"u":"x"}"#,
+            r#"{"k":"v2","t":1760882400001,"u":"longer than eight bytes"}"#,
+            r#"{"k":"v2","t":1760882400001,"u":"x"} "#,
+            r#"{"k":"v2","t":1760882400001,"u":"x""#,
+            r#"{"k":"v3","t":null,"u":17}"#,
+            r#"{"t":1760882400002,"k":"v4"}"#,
+            r#"{"k":"v5","t":1,"k":"v6"}"#,
+            r#"{"k":"v5","t":1,"k":null}"#,
+            r#"{"k2":"v5","t":1,"k":null}"#,
+            r#"{"k":"v5","t":1,"other":"v6"}"#,
+            r#"{"k": "v7", "t": 2 }"#,
+            r#"{"k": "v8", "t": 3}"#,
+            r#"{"k":"a
+","t":1}"#,
+            r#"{"k":"","t":1}"#,
+            "{",
+        ];
+        let found = |plain: &mut Plain, text: &str| {
+            let members = plain.members(text, &mapping())?;
+            let texts = |names: &Names<'_>| names.iter().map(|raw| raw.map(str::to_owned)).collect::<Vec<_>>();
+            Some((texts(&members.key), texts(&members.time)))
+        };
+        let mut plain = Plain::default();
+        for before in texts {
+            for text in texts {
+                found(&mut plain, before);
+                assert_eq!(found(&mut plain, text), found(&mut Plain::default(), text), "{text} after {before}");
             }
         }
     }
 
     #[test]
     fn ordinary_records_are_plain_and_the_rest_is_left_alone() {
-        let mapping = JsonMapping { key: vec!["k".into()], time: vec!["t".into()], max_bytes: 100, max_key_bytes: 10 };
-        let plain = |text: &str| members(text, &mapping).is_some();
+        let mapping = mapping();
+        let plain = |text: &str| Plain::default().members(text, &mapping).is_some();
         assert!(plain(r#"{"k":"v1","t":1760882400000,"user_id":"u1","region":"žluť","ok":true,"n":null}"#));
         assert!(plain(r#"{"k": "v1", "t": 1760882400000}"#));
         for left in [
