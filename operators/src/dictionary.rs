@@ -41,15 +41,35 @@ impl Dictionary {
     }
 
     /// A key that is not there yet.
-    pub(crate) fn add(&mut self, key: &str, hash: u64) -> Slot {
+    fn add(&mut self, key: &str, hash: u64) -> Slot {
+        let slot = self.keep(key, hash);
+        self.enter(hash, slot);
+        slot
+    }
+
+    /// A key that is not there yet, and is not found before it was entered.
+    pub(crate) fn keep(&mut self, key: &str, hash: u64) -> Slot {
         let group = KeyGroup::of_hash(hash).0;
         let local = &mut self.next_local[usize::from(group)];
         let slot = self.keys.add((Key::new(key), *local));
         self.bytes += key.len();
         *local += 1;
+        slot
+    }
+
+    /// Enter many that were kept, and leave none: in the order of their places, so that memory is walked once instead of being
+    /// missed for each.
+    pub(crate) fn enter_all(&mut self, kept: &mut Vec<(u64, Slot)>) {
+        let places = self.table.num_buckets().max(1) as u64;
+        kept.sort_unstable_by_key(|(hash, _)| spread(*hash) & (places - 1));
+        for (hash, slot) in kept.drain(..) {
+            self.enter(hash, slot);
+        }
+    }
+
+    fn enter(&mut self, hash: u64, slot: Slot) {
         let keys = &self.keys;
         self.table.insert_unique(spread(hash), slot, |slot| spread(key_hash(keys.get(*slot, 0).0.as_str())));
-        slot
     }
 
     /// Make room for so many more keys at once.

@@ -35,6 +35,9 @@ pub struct WindowStore {
     evicted: Option<EventTime>,
 }
 
+/// Recovered keys: 8 MiB of hashes, so that each walk through the table is worth it.
+const ENTERED_AT_ONCE: usize = 1 << 19;
+
 /// Where a live window is kept.
 #[derive(Clone, Copy)]
 struct Place {
@@ -116,13 +119,20 @@ impl WindowStore {
         let keys = groups.iter().map(|group| group.keys.len()).sum();
         self.dictionary.reserve(keys);
         let mut last: [Option<(EventTime, Place)>; 8] = [None; 8];
+        let mut kept = Vec::new();
         for group in groups {
             // A dictionary has each key once.
-            let add = |key| {
+            let keep = |key| {
                 self.panes.add_key();
-                self.dictionary.add(key, stream::key_hash(key))
+                let hash = stream::key_hash(key);
+                let slot = self.dictionary.keep(key, hash);
+                kept.push((hash, slot));
+                slot
             };
-            let mut slots: Vec<Slot> = group.keys.iter().map(add).collect();
+            let mut slots: Vec<Slot> = group.keys.iter().map(keep).collect();
+            if kept.len() >= ENTERED_AT_ONCE {
+                self.dictionary.enter_all(&mut kept);
+            }
             if seeded(Bug::KeysRenumbered) {
                 slots.reverse();
             }
@@ -147,6 +157,7 @@ impl WindowStore {
             // Keep the noted keys few while millions of panes are loaded; what changed is told at the next apply.
             self.settle(1 << 16);
         }
+        self.dictionary.enter_all(&mut kept);
         self.settle(0);
     }
 
