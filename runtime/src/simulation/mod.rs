@@ -4,7 +4,7 @@
 //! an oracle that shares none of it judges every record and every write.
 //!
 //! In reading order: `director` (what happens to instances), `swarm` (how much of what), `instance` (the product's parts in one loop), `fibers`
-//! (taking turns), `world`, `log`, `store`, `sinks` (what is outside), `oracle` (what must be true), `union`.
+//! (taking turns), `world`, `log`, `store`, `sinks`, `letters` (what is outside), `oracle` (what must be true), `union`.
 //!
 //! `cargo test -p runtime simulation`; `TOPK_TEST_SEED=7` repeats one seed and prints what happened in it;
 //! `TOPK_TEST_SEEDS=100000` runs as many, one on each core; `TOPK_TEST_LONG=1` a million. `TOPK_SEEDED_BUG` breaks a promise first.
@@ -12,6 +12,7 @@
 mod director;
 mod fibers;
 mod instance;
+mod letters;
 mod log;
 mod oracle;
 mod sinks;

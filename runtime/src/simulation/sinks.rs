@@ -1,4 +1,4 @@
-//! Tables, boards and dead letters as models: they keep the guards that the real ones keep, and judge every write.
+//! Tables and boards as models: they keep the guards that the real ones keep, and judge every write. Dead letters: `letters`.
 
 use super::fibers::point;
 use super::log::KEYS;
@@ -8,8 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use stream::{
-    Claim, Commit, Fault, Follower, Generation, Progress, Ranking, RowBlock, Sequence, Step, Wants, WindowState,
-    WindowTotals,
+    Claim, Commit, Fault, Follower, Generation, Progress, Ranking, RowBlock, Step, Wants, WindowState, WindowTotals,
 };
 
 type Best = Vec<(&'static str, u64)>;
@@ -39,17 +38,6 @@ pub(super) struct Boards {
     pub(super) is_away: bool,
     /// How often everything was lost.
     wipes: u64,
-}
-
-#[derive(Default)]
-pub(super) struct Letters {
-    pub(super) delivered: BTreeSet<(Arc<str>, i64)>,
-    /// The instance that claimed last: as Kafka does, it takes whoever comes, newer or not.
-    owner: Option<usize>,
-    /// The greatest generation that has claimed.
-    greatest: Generation,
-    last: u64,
-    pub(super) is_away: bool,
 }
 
 /// Which of the three.
@@ -84,7 +72,7 @@ fn entries(ranking: &Ranking) -> Best {
 }
 
 /// What was committed as this commit says; anything else must never be shown.
-fn committed(oracle: &Oracle, commit: &Commit) -> Result<Arc<Snapshot>, String> {
+pub(super) fn committed(oracle: &Oracle, commit: &Commit) -> Result<Arc<Snapshot>, String> {
     let link = oracle.link(commit.sequence.0).filter(|link| link.hash == commit.hash);
     let link = link.ok_or_else(|| format!("{} is shown, and is not in the chain", commit.sequence))?;
     let snapshot = link.snapshot.clone().ok_or_else(|| format!("{} is shown, and is no epoch", commit.sequence))?;
@@ -257,7 +245,11 @@ impl Sink {
     }
 
     /// One exchange with the sink. None: it did not get there.
-    fn ask<T>(&self, what: &'static str, effect: impl FnOnce(&World) -> Result<T, Fault>) -> Result<T, Fault> {
+    pub(super) fn ask<T>(
+        &self,
+        what: &'static str,
+        effect: impl FnOnce(&World) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
         point();
         let world = &*self.world;
         let is_away = match self.kind {
@@ -338,45 +330,6 @@ impl Sink {
             Ok(())
         })
     }
-
-    /// One transaction for each epoch; a fenced producer cannot begin one.
-    fn write_letters(&self, step: &Step) -> Result<(), Fault> {
-        let epochs: BTreeSet<Sequence> = step.dead_letters.iter().map(|(sequence, _)| *sequence).collect();
-        for epoch in epochs {
-            let of = step.dead_letters.iter().filter(|(sequence, _)| *sequence == epoch);
-            let of: Vec<(Arc<str>, i64)> = of.map(|(_, letter)| (letter.partition.clone(), letter.offset)).collect();
-            self.ask("deliver", |world| {
-                let mut letters = world.letters.lock().expect("never poisoned");
-                if letters.owner != Some(self.instance) {
-                    return Err(Fault::fenced("cannot write dead letters", "somebody claimed them since"));
-                }
-                let greatest = letters.greatest;
-                if self.generation < greatest {
-                    drop(letters);
-                    world.violated(format!("letters of {} after {greatest} had claimed", self.generation));
-                }
-                if letters.last >= epoch.0 {
-                    return Ok(());
-                }
-                let oracle = world.oracle.lock().expect("never poisoned");
-                let known = committed(&oracle, &step.commit).and_then(|_| {
-                    let snapshot = oracle.link(epoch.0).and_then(|link| link.snapshot.clone());
-                    let snapshot = snapshot.ok_or_else(|| format!("letters of {epoch}, which is no epoch"))?;
-                    match of.iter().find(|letter| !snapshot.dead.contains(*letter)) {
-                        Some(letter) => Err(format!("{letter:?} is delivered, and not dead as of {epoch}")),
-                        None => Ok(()),
-                    }
-                });
-                drop(oracle);
-                let twice = of.into_iter().find(|letter| !letters.delivered.insert(letter.clone()));
-                letters.last = epoch.0;
-                drop(letters);
-                world.must(known.and(twice.map_or(Ok(()), |letter| Err(format!("{letter:?} is delivered twice")))));
-                Ok(())
-            })?;
-        }
-        Ok(())
-    }
 }
 
 impl Follower for Sink {
@@ -449,12 +402,5 @@ impl Follower for Sink {
 
     fn has_lost(&mut self) -> bool {
         std::mem::take(&mut self.found_wiped)
-    }
-}
-
-impl Letters {
-    fn progress(&self) -> Option<Progress> {
-        let sequence = Sequence(self.last);
-        (self.last > 0).then_some(Progress { generation: Generation(0), sequence, hash: None })
     }
 }

@@ -1,9 +1,10 @@
 //! What outlives instances of the job: log, journal, sinks, clock; and what is known of the instances themselves.
 
 use super::fibers::{Fibers, point, vanish};
+use super::letters::Letters;
 use super::log::Log;
 use super::oracle::{Oracle, Place};
-use super::sinks::{Boards, Letters, Tables};
+use super::sinks::{Boards, Tables};
 use super::swarm::{Ambush, Operation};
 use crate::journal::Recovered;
 use object_store::memory::InMemory;
