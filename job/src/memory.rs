@@ -39,7 +39,8 @@ fn page() -> u64 {
     u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
 }
 
-/// Linked in, it is what malloc(3) means in the whole process, to Rust and to C. Freed pages go back to the system after a second, on a thread of the allocator's own.
+/// Linked in, it is what malloc(3) means in the whole process, to Rust and to C. Freed pages go back to the system after a
+/// second, on a thread of the allocator's own.
 #[allow(unsafe_code, reason = "the allocator reads its options from this symbol")]
 #[unsafe(export_name = "malloc_conf")]
 static OPTIONS: &[u8; 60] = b"background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0\0";

@@ -64,24 +64,22 @@ impl Combiner {
     pub fn drain(&mut self, assignment: Assignment) -> Vec<DeltaBatch> {
         self.table.clear();
         self.key_bytes = 0;
-        let mut rows = std::mem::take(&mut self.rows);
-        if rows.is_empty() {
+        if self.rows.is_empty() {
             return Vec::new();
         }
         if assignment.workers() == 1 {
-            return vec![DeltaBatch { worker: 0, rows }];
+            return vec![DeltaBatch { worker: 0, rows: std::mem::take(&mut self.rows) }];
         }
-        let share = rows.len() / assignment.workers();
+        let taken = self.rows.len();
+        let share = taken / assignment.workers();
         let mut batches: Vec<DeltaBatch> = (0..assignment.workers())
             .map(|worker| DeltaBatch { worker: worker as u32, rows: Vec::with_capacity(share + share / 8) })
             .collect();
-        let taken = rows.len();
-        for row in rows.drain(..) {
+        for row in self.rows.drain(..) {
             batches[assignment.worker(KeyGroup::of_hash(row.hash))].rows.push(row);
         }
         // The next epoch has about as many: its rows need not move as they grow, and fresh pages cost as much as they do.
-        rows.shrink_to(2 * taken);
-        self.rows = rows;
+        self.rows.shrink_to(2 * taken);
         batches.retain(|batch| !batch.rows.is_empty());
         batches
     }

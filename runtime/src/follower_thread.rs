@@ -137,7 +137,7 @@ impl Tenure {
         match self.fence.check() {
             Ok(()) => Fault::failed(
                 format!("{follower} was claimed by somebody else, and the journal has no newer instance"),
-                fault,
+                format!("{}: {}", fault.what, fault.why),
                 "nothing: the job starts again and claims it anew; if that goes on, another job has the same job.name",
             ),
             Err(newer) if newer.exit == Exit::Fenced => fault,
