@@ -32,7 +32,7 @@ use stream::{Bug, Catcher};
 use world::World;
 
 /// Seeds in an ordinary run of the tests.
-const SEEDS: u64 = 12_000;
+const SEEDS: u64 = 20_000;
 const SEEDS_LONG: u64 = 1_000_000;
 /// Within so many seeds a bug must be found.
 const SEEDS_FOR_A_BUG: u64 = 400;
