@@ -114,8 +114,9 @@ impl WindowStore {
         }
     }
 
-    /// Take over recovered key groups. Then tell a fresh ranking [`WindowStore::candidates`].
-    pub fn load(&mut self, groups: Vec<GroupState>) {
+    /// Take over recovered key groups. Then tell a fresh ranking [`WindowStore::candidates`]. `freed`: called now and then,
+    /// when a stretch of them has been taken over and is free memory; they take as much as the store they become.
+    pub fn load(&mut self, groups: Vec<GroupState>, freed: impl Fn()) {
         let keys = groups.iter().map(|group| group.keys.len()).sum();
         self.dictionary.reserve(keys);
         let mut last: [Option<(EventTime, Place)>; 8] = [None; 8];
@@ -132,6 +133,7 @@ impl WindowStore {
             let mut slots: Vec<Slot> = group.keys.iter().map(keep).collect();
             if kept.len() >= ENTERED_AT_ONCE {
                 self.dictionary.enter_all(&mut kept);
+                freed();
             }
             if seeded(Bug::KeysRenumbered) {
                 slots.reverse();

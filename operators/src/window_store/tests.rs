@@ -217,7 +217,8 @@ impl Run {
         self.stores.clear();
         for worker in 0..workers {
             let mut store = WindowStore::new(worker, windows(), LATENESS, self.k, true);
-            store.load(groups.iter().filter(|group| self.assignment.worker(group.group) == worker).cloned().collect());
+            let ours = groups.iter().filter(|group| self.assignment.worker(group.group) == worker).cloned().collect();
+            store.load(ours, || ());
             let keys = self.folded.keys.values().flatten().filter(|key| self.worker_of(key) == worker);
             assert_eq!(store.keys(), keys.count());
             let candidates = store.candidates();

@@ -142,7 +142,7 @@ impl World {
         let started = plan.start(move |run: &mut Pipeline<'_>| {
             let mut store =
                 WindowStore::new(run.worker(), &rules.windows, rules.allowed_lateness, K, run.rows_wanted());
-            store.load(run.recovered());
+            store.load(run.recovered(), || ());
             let plays = run.read();
             let counts = plays.deltas.count_in_windows(store, plays.marks, run.commits());
             let ranked = counts.candidates.rank_union(K);

@@ -184,7 +184,7 @@ impl Life {
             .zip(groups)
             .map(|(worker, groups)| {
                 let mut store = WindowStore::new(worker, &rules.windows, rules.allowed_lateness, K, true);
-                store.load(groups);
+                store.load(groups, || ());
                 union.hear(0, store.candidates());
                 OneWorker { store, epoch: 0, evictable: None }
             })
