@@ -106,8 +106,7 @@ pub(super) fn missing(name: &str) -> Fault {
 pub(super) fn tail(objects: &Objects) -> Result<Option<Record>, Fault> {
     let mut gone = None;
     loop {
-        let names = objects.list(COMMITS)?;
-        let last = names.iter().filter_map(|object| sequence_of(&object.name)).max();
+        let last = greatest(objects)?;
         let found = last.map(|last| read(objects, last)).transpose()?.flatten();
         match (last, found) {
             (_, Some(record)) => return Ok(Some(record)),
@@ -117,6 +116,20 @@ pub(super) fn tail(objects: &Objects) -> Result<Option<Record>, Fault> {
             (None, _) => return gone.map_or(Ok(None), |last| Err(missing(&name_of(last)))),
         }
     }
+}
+
+fn greatest(objects: &Objects) -> Result<Option<Sequence>, Fault> {
+    Ok(objects.list(COMMITS)?.iter().filter_map(|object| sequence_of(&object.name)).max())
+}
+
+/// Whether the record that we have created is part of the chain. Whoever slept since it saw the chain's end may find that the
+/// name after it is free again: what was there has been compacted away, and the chain goes on elsewhere. The last record is
+/// never deleted, so there is one above such a name.
+pub(super) fn holds(objects: &Objects, sequence: Sequence, hash: RecordHash) -> Result<bool, Fault> {
+    if greatest(objects)?.is_none_or(|greatest| greatest <= sequence) {
+        return Ok(true);
+    }
+    Ok(read(objects, Sequence(sequence.0 + 1))?.is_some_and(|next| next.link.previous == hash))
 }
 
 /// A stretch of records in order, all of which must be there, each naming the hash of the one before.

@@ -7,6 +7,7 @@ use super::chain::EpochRecord;
 use super::fold::{Effect, Layer};
 use super::record::{FIRST, PartObject};
 use super::recover::{self, Gathered, Origin};
+use super::slots;
 use super::store::Objects;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +15,8 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use stream::{
-    EventTime, Fault, GroupState, KEY_GROUPS, KeyArena, LostRows, RowBlock, RowChunks, Sequence, WindowId, WindowState,
+    EventTime, Fault, Generation, GroupState, KEY_GROUPS, KeyArena, LostRows, RowBlock, RowChunks, Sequence, WindowId,
+    WindowState,
 };
 
 /// How long a reader waits for a compaction that is under way.
@@ -61,11 +63,23 @@ pub struct Rereader {
     settings: Arc<JournalSettings>,
     origin: Arc<Origin>,
     gate: Arc<Gate>,
+    generation: Generation,
 }
 
 impl Rereader {
-    pub(super) fn new(objects: Arc<Objects>, settings: Arc<JournalSettings>, origin: Origin, gate: Arc<Gate>) -> Self {
-        Rereader { objects, settings, origin: Arc::new(origin), gate }
+    pub(super) fn new(
+        objects: Arc<Objects>,
+        settings: Arc<JournalSettings>,
+        origin: Origin,
+        gate: Arc<Gate>,
+        generation: Generation,
+    ) -> Self {
+        Rereader { objects, settings, origin: Arc::new(origin), gate, generation }
+    }
+
+    /// Our own compaction waits for us; a newer instance's does not.
+    fn explain(&self, fault: Fault) -> Fault {
+        slots::overtaken_or(&self.objects, self.generation, fault)
     }
 
     /// Keep compaction from beginning while the lease lives. Records committed after this can be read as they are.
@@ -108,6 +122,12 @@ impl fmt::Debug for LostCounts {
 
 impl LostRows for LostCounts {
     fn open(&self) -> Result<RowChunks, Fault> {
+        self.read().map_err(|fault| self.lease.reader.explain(fault))
+    }
+}
+
+impl LostCounts {
+    fn read(&self) -> Result<RowChunks, Fault> {
         let Rereader { objects, settings, origin, .. } = &self.lease.reader;
         let mut gathered = recover::gather(objects, origin, self.newest_base()?, self.through)?;
         if gathered.summary.last_epoch.0 > self.through {
@@ -131,13 +151,12 @@ impl LostRows for LostCounts {
         let ahead = if crate::simulation::is_here() { ranges.len() } else { ahead };
         let (give, take) = sync_channel(ahead);
         let read = move || {
-            let _held = lease;
             let folded = |range: &((u16, u16), Option<PartObject>)| {
                 let (groups, _) = recover::fold_range(&objects, &settings, &layers, dropped, range)?;
                 Ok(blocks(groups, &touched, &settings, settled))
             };
             for range in &ranges {
-                let chunk = folded(range);
+                let chunk = folded(range).map_err(|fault| lease.reader.explain(fault));
                 let is_over = chunk.is_err();
                 // A receiver that is gone has given up.
                 if give.send(chunk).is_err() || is_over {
@@ -156,9 +175,7 @@ impl LostRows for LostCounts {
         })?;
         Ok(Box::new(take.into_iter()))
     }
-}
 
-impl LostCounts {
     /// The newest base, once nothing is being compacted or deleted any more.
     fn newest_base(&self) -> Result<Sequence, Fault> {
         for _ in 0..WAIT_STEPS {

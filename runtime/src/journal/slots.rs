@@ -83,6 +83,14 @@ pub(super) fn closed(objects: &Objects) -> Result<BTreeSet<u64>, Fault> {
     Ok(objects.list(FOLDER)?.iter().filter_map(|object| numbered(&object.name, FOLDER)).collect())
 }
 
+/// Whether somebody else has started as this generation.
+///
+/// # Errors
+/// Somebody has (exit 4); the store.
+pub(super) fn check_free(objects: &Objects, generation: Generation) -> Result<(), Fault> {
+    if objects.exists(&name_of(generation))? { Err(overtaken(generation)) } else { Ok(()) }
+}
+
 /// To be asked after each commit and before anything of it is shown.
 pub(super) fn check_next(objects: &Objects, generation: Generation) -> Result<(), Fault> {
     if objects.exists(&name_of(Generation(generation.0 + 1)))? { Err(overtaken(generation)) } else { Ok(()) }

@@ -152,6 +152,14 @@ impl Journal {
                 }
                 Put::Ours => {
                     if created { FailPoint::GenesisCreated } else { FailPoint::FenceCreated }.reach()?;
+                    if !chain::holds(&self.objects, sequence, sealed.hash)? {
+                        slots::check_free(&self.objects, generation)?;
+                        tracing::info!(
+                            sequence = sequence.0,
+                            "the journal went on while this start slept; beginning again"
+                        );
+                        continue;
+                    }
                     slots::close(&self.objects, generation, sequence, sealed.hash)?;
                     FailPoint::FenceSlotsClosed.reach()?;
                 }

@@ -107,7 +107,8 @@ impl Writer {
 
     /// Who reads counts again while this goes on writing.
     pub fn rereader(&self) -> Rereader {
-        Rereader::new(self.objects.clone(), self.settings.clone(), self.origin.clone(), self.gate.clone())
+        let Writer { objects, settings, origin, gate, generation, .. } = self;
+        Rereader::new(objects.clone(), settings.clone(), origin.clone(), gate.clone(), *generation)
     }
 
     /// Whoever writes elsewhere in our name asks here.

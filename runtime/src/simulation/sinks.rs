@@ -32,7 +32,7 @@ pub(super) struct Tables {
 pub(super) struct Boards {
     /// Generation, epoch, state and entries of each.
     pub(super) lists: BTreeMap<WindowKey, (Generation, u64, WindowState, Best)>,
-    current: BTreeMap<u8, i64>,
+    current: BTreeMap<u8, (Generation, i64)>,
     generation: Generation,
     progress: Option<Progress>,
     pub(super) is_away: bool,
@@ -198,14 +198,18 @@ impl Boards {
     }
 
     fn point(&mut self, step: &Step) -> Result<(), String> {
+        let commit = &step.commit;
         for pointers in &step.pointers {
             let Some(current) = pointers.current.map(|start| start.millis()) else { continue };
-            let before = self.current.insert(pointers.kind, current);
-            if before > Some(current) {
-                return Err(format!("the pointer of {} goes back from {before:?} to {current}", pointers.kind));
+            match self.current.get(&pointers.kind) {
+                // The store moves them forward only. After a loss nobody owns it, and a zombie may try.
+                Some((generation, before)) if *before > current && *generation > commit.generation => {}
+                Some((_, before)) if *before > current => {
+                    return Err(format!("the pointer of {} goes back from {before} to {current}", pointers.kind));
+                }
+                _ => _ = self.current.insert(pointers.kind, (commit.generation, current)),
             }
         }
-        let commit = &step.commit;
         self.progress = Some(Progress { generation: commit.generation, sequence: commit.sequence, hash: None });
         Ok(())
     }
@@ -213,8 +217,8 @@ impl Boards {
     /// What is final may have left the job before it was shown, or may have been lost since: boards are held for
     /// `journal.retain` only, and come back from the tables when somebody asks for them. Until then there may be what an
     /// older instance wrote.
-    pub(super) fn may_lack(&self, window: WindowKey, newest: Generation, retain: Duration) -> bool {
-        let may_be_gone = self.wipes > 0 || retain < Duration::from_secs(3600);
+    pub(super) fn may_lack(&self, window: WindowKey, newest: Generation, world: &World) -> bool {
+        let may_be_gone = self.wipes > 0 || world.setup.retain <= world.went_on();
         may_be_gone && self.lists.get(&window).is_none_or(|list| list.0 < newest)
     }
 

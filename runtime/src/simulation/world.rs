@@ -82,6 +82,9 @@ pub(super) struct Instance {
     pub(super) ended: Option<Option<Fault>>,
 }
 
+/// From the beginning of event time to that of the run, in milliseconds.
+const BEGINS_AFTER: i64 = 3_600_000;
+
 impl World {
     pub(super) fn new(seed: u64, traced: bool) -> Arc<Self> {
         let fibers = Fibers::new(seed);
@@ -122,7 +125,7 @@ impl World {
             store_is_away: AtomicBool::new(false),
             healed: AtomicBool::new(false),
             damaged: AtomicBool::new(false),
-            millis: AtomicI64::new(place.begin() + 3_600_000),
+            millis: AtomicI64::new(place.begin() + BEGINS_AFTER),
             met: Mutex::default(),
             trace: traced.then(Mutex::default),
             fibers,
@@ -211,6 +214,12 @@ impl World {
             self.note(|| format!("freeze {one}"));
             self.fibers.freeze(one);
         }
+    }
+
+    /// How long the run has been going on by its own clock.
+    pub(super) fn went_on(&self) -> Duration {
+        let began = self.setup.place.begin() + BEGINS_AFTER;
+        Duration::from_millis((self.millis.load(Ordering::Relaxed) - began).unsigned_abs())
     }
 
     pub(super) fn pass(&self, millis: u64) {

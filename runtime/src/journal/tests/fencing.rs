@@ -165,20 +165,25 @@ fn freezer(inner: &Arc<dyn ObjectStore>, name: String) -> Freezer {
 
 /// A newer instance goes on, compacts twice with time passing, and so deletes old records.
 fn take_over_and_delete(store: &Arc<dyn ObjectStore>, clock: &Arc<ManualClock>, model: Model) -> (Model, Writer) {
-    let mut settings = settings();
-    settings.followers.clear();
-    let journal = open_with(store, settings, clock);
-    let (_, mut writer) = start(&journal).unwrap();
-    let mut model = model;
+    let (_, mut writer) = start(&open_with(store, nobody_follows(), clock)).unwrap();
+    let model = go_on_and_delete(&mut writer, clock, model);
+    (model, writer)
+}
+
+fn nobody_follows() -> JournalSettings {
+    JournalSettings { followers: Vec::new(), ..settings() }
+}
+
+fn go_on_and_delete(writer: &mut Writer, clock: &Arc<ManualClock>, mut model: Model) -> Model {
     model.nobody_holds = true;
-    let (model, fault) = commit_until_stopped(&mut writer, model, 77, 4);
+    let (model, fault) = commit_until_stopped(writer, model, 77, 4);
     assert_eq!(fault, None);
     writer.compact().unwrap();
-    let (model, fault) = commit_until_stopped(&mut writer, model, 78, 4);
+    let (model, fault) = commit_until_stopped(writer, model, 78, 4);
     assert_eq!(fault, None);
     clock.advance(Duration::from_secs(4000));
     writer.compact().unwrap();
-    (model, writer)
+    model
 }
 
 /// Hole 3: frozen before its put, it wakes when its name has been deleted. The create succeeds; the slot stops it.
@@ -217,9 +222,7 @@ fn a_zombie_wakes_on_a_deleted_name() {
         model.check(&recovered, &from, "after the zombie");
 
         // What it created on the deleted name is in nobody's way, and goes with the next deletion.
-        let mut settings = settings();
-        settings.followers.clear();
-        let (_, mut last) = start(&open_with(&store, settings, &clock)).unwrap();
+        let (_, mut last) = start(&open_with(&store, nobody_follows(), &clock)).unwrap();
         clock.advance(Duration::from_secs(4000));
         last.compact().unwrap();
         assert!(bytes_of(&store, &name).is_none(), "it was not collected");
@@ -249,6 +252,51 @@ fn a_start_wakes_on_a_deleted_name() {
         let (recovered, _) = start(&open_with(&store, settings(), &clock)).unwrap();
         model.check(&recovered, &LoadFrom::default(), "after the zombie");
     });
+}
+
+/// And where nobody took over meanwhile, so that the generation is free: what it created is no part of the chain, and it begins
+/// again at the chain's end. Taken for the fence, it would close a slot that no fence stands for, and the journal would
+/// look as if it had lost commits.
+#[test]
+fn a_start_wakes_on_a_deleted_name_while_the_same_instance_runs() {
+    let (store, clock) = (memory(), clock());
+    let (_, mut running) = start(&open_with(&store, nobody_follows(), &clock)).unwrap();
+    let (model, _) = commit_until_stopped(&mut running, Model::new(false), 1, 5);
+    let name = chain::name_of(Sequence(7));
+    let Freezer { store: icy, reached, go_on } = freezer(&store, name.clone());
+    let sleeper = open_with(&icy, nobody_follows(), &clock);
+    std::thread::scope(|scope| {
+        let sleeper = scope.spawn(move || start(&sleeper).map(|(recovered, writer)| (recovered, writer.generation())));
+        assert_eq!(reached.recv().unwrap(), name);
+        let model = go_on_and_delete(&mut running, &clock, model);
+        assert!(!block(&store).contains(&name), "the name must be free, or this proves nothing");
+        go_on.send(()).unwrap();
+        let (recovered, generation) = sleeper.join().unwrap().unwrap();
+        assert!(bytes_of(&store, &name).is_some(), "its first create did succeed");
+        model.check(&recovered, &LoadFrom::default(), "taken over at the end");
+        assert_eq!(generation, Generation(running.generation().0 + 1));
+        let (_, fault) = commit_until_stopped(&mut running, model.clone(), 3, 1);
+        assert_eq!(fault.unwrap().exit, Exit::Fenced);
+        let (recovered, _) = start(&open_with(&store, nobody_follows(), &clock)).unwrap();
+        model.check(&recovered, &LoadFrom::default(), "after both");
+    });
+}
+
+/// What a follower missed is read from files that our own compaction spares and a newer instance's does not.
+#[test]
+fn whoever_reads_counts_again_is_told_that_he_was_overtaken() {
+    let (store, clock) = (memory(), clock());
+    let (_, mut older) = start(&open_with(&store, settings(), &clock)).unwrap();
+    let (model, _) = commit_until_stopped(&mut older, Model::new(false), 1, 5);
+    older.compact().unwrap();
+    let read_again = || {
+        let lost = older.rereader().begin().lost(model.last_epoch.0, None, model.last_epoch.0);
+        lost.open()?.collect::<Result<Vec<_>, _>>()
+    };
+    read_again().unwrap();
+    take_over_and_delete(&store, &clock, model.clone());
+    let fault = read_again().unwrap_err();
+    assert_eq!(fault.exit, Exit::Fenced, "{fault}");
 }
 
 /// A base that an overtaken instance finishes is never taken, and what it left is collected later.
