@@ -5,10 +5,12 @@ use crate::ask;
 use crate::instances::last_words;
 use crate::link::Mood;
 use crate::oracle::{Prefix, video};
+use crate::round::serve;
 use crate::schedule::Moment;
 use crate::stage::{Over, Stage};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use tests::Finished;
 
 /// What the end of a round says.
@@ -46,6 +48,9 @@ impl Stage {
         self.checks.hold("nothing was left to read", finished.code == Some(0) && read == Some(0), || told(&finished));
 
         let name = self.setup.name().to_owned();
+        if self.losses.load(Ordering::SeqCst) > 0 {
+            self.ask_for_every_window(&name);
+        }
         let summary = self.setup.path("summary.json");
         let summary_at = summary.display().to_string();
         let recounted = self.setup.recount(&["--floors", &floors(&name), "--summary", &summary_at]);
@@ -63,6 +68,22 @@ impl Stage {
         let checked = self.setup.topk(&["journal", "check"]);
         self.checks.hold("topk journal check: whole", checked.code == Some(0), || told(&checked));
         self.compare(&name)
+    }
+
+    /// Redis has lost boards: those of windows that were final by then come back when somebody asks a reader for them.
+    fn ask_for_every_window(&self, name: &str) {
+        let (_reader, url) = serve(&self.setup);
+        let query = format!(
+            "SELECT \"window\", to_char(window_start AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')
+             FROM {name}.window_status WHERE \"window\" <> 'all_time' AND views > 0"
+        );
+        for row in ask::postgres(&query).unwrap_or_default().iter().flatten() {
+            let [Some(window), Some(start)] = row.as_slice() else { continue };
+            let url = format!("{url}/v1/top?window={window}&at={start}&k=1");
+            let answer = ureq::get(&url).call().map(|answer| answer.status().as_u16());
+            let is_there = answer.as_ref().is_ok_and(|status| *status == 200);
+            self.checks.hold("a reader has every window", is_there, || format!("{url}: {answer:?}"));
+        }
     }
 
     /// Views by video: what the load was told it sent, and what the table of all time has.

@@ -200,7 +200,7 @@ fn set(plan: &Plan<'_>, links: BTreeMap<Service, Link>, clock: SystemClock) -> S
 }
 
 /// A reader alone, over the same links.
-fn serve(setup: &Setup) -> (Running, String) {
+pub(crate) fn serve(setup: &Setup) -> (Running, String) {
     let reader = setup.start(&["serve"]);
     let url = until("the reader listens", LONG, || {
         let said = reader.stderr();

@@ -2,10 +2,14 @@
 
 use std::io::Read;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 /// The kind of a record that commits an epoch, in the byte that says the kind (`runtime/src/journal/format.rs`).
 const EPOCH: u8 = 3;
 const KIND_AT: usize = 10;
+
+/// So long nothing has come: the folder is looked through. It may hold thousands.
+const LOOKED_AWAY: Duration = Duration::from_secs(1);
 
 /// Follows a chain's files by their numbers.
 #[derive(Debug)]
@@ -17,22 +21,42 @@ pub(crate) struct Tail {
     pub(crate) newest_epoch: u64,
     /// Epochs that were seen.
     pub(crate) epochs: u64,
+    /// When something had come, or was looked for.
+    moved: Instant,
 }
 
 impl Tail {
     pub(crate) fn of(folder: PathBuf) -> Self {
-        Tail { folder, newest: 0, newest_epoch: 0, epochs: 0 }
+        Tail { folder, newest: 0, newest_epoch: 0, epochs: 0, moved: Instant::now() }
     }
 
-    /// Look what has come. Records come one after the other, so that a look at the next name tells.
+    /// Look what has come. Records come one after the other, so that a look at the next name tells; but who looks away for long
+    /// finds that the next has been compacted away, and goes on with the first that is there.
     pub(crate) fn look(&mut self) {
-        while let Some(kind) = self.kind(self.newest + 1) {
-            self.newest += 1;
-            if kind == EPOCH {
-                self.newest_epoch = self.newest;
-                self.epochs += 1;
+        loop {
+            while let Some(kind) = self.kind(self.newest + 1) {
+                self.newest += 1;
+                self.moved = Instant::now();
+                if kind == EPOCH {
+                    self.newest_epoch = self.newest;
+                    self.epochs += 1;
+                }
+            }
+            if self.moved.elapsed() < LOOKED_AWAY {
+                return;
+            }
+            self.moved = Instant::now();
+            match self.first_above(self.newest + 1) {
+                Some(first) => self.newest = first - 1,
+                None => return,
             }
         }
+    }
+
+    fn first_above(&self, sequence: u64) -> Option<u64> {
+        let names =
+            std::fs::read_dir(&self.folder).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        names.filter_map(|name| name.parse().ok()).filter(|number| *number > sequence).min()
     }
 
     fn kind(&self, sequence: u64) -> Option<u8> {

@@ -243,7 +243,8 @@ impl Older {
         let covered = gathered.covered();
         let letters_after = from.dead_letters.as_ref().map(|(name, found)| {
             let journaled = gathered.summary.acks.get(name).map_or(Sequence(0), |ack| ack.sequence);
-            journaled.max(*found)
+            // What is there says more than what was acknowledged: a broker may lose what it had confirmed.
+            if *found == Sequence(0) { journaled } else { *found }
         });
         // Before genesis there is nothing to lack.
         let tables_after = from.tables.map(|tables| tables.max(FIRST)).filter(|tables| *tables < covered);

@@ -13,8 +13,8 @@ use stream::{
 pub struct LoadFrom {
     /// The record the tables are as of; 0 if they have nothing yet, none if there are no tables.
     pub tables: Option<Sequence>,
-    /// Who delivers dead letters (the name it acknowledges under) and the last record it found delivered, 0 for none;
-    /// loading goes on after the later of that and its journaled progress. None if nobody delivers them.
+    /// Who delivers dead letters (the name it acknowledges under) and the last record it found delivered, after which loading
+    /// goes on; 0 if it found none: then after its journaled progress. None if nobody delivers them.
     pub dead_letters: Option<(String, Sequence)>,
 }
 

@@ -41,6 +41,10 @@ pub struct DeadLetterProducer {
     producer: Option<BaseProducer<Watch>>,
     /// A step whose commit was sent and not answered yet.
     committing: Option<Sequence>,
+    /// The epoch of the last letter whose transaction was confirmed.
+    confirmed: Option<Sequence>,
+    /// The coordinator has failed us since: what it confirmed is looked for before more is sent.
+    in_doubt: bool,
     /// Letters before this offset are of an earlier life.
     after: i64,
 }
@@ -52,7 +56,14 @@ impl DeadLetterProducer {
     /// Properties that are unknown, refused, or need the feature `kafka-tls`.
     pub fn new(settings: DeadLetterSettings) -> Result<Self, Fault> {
         client::config(&settings.brokers, &settings.properties)?;
-        Ok(DeadLetterProducer { settings, producer: None, committing: None, after: 0 })
+        Ok(DeadLetterProducer {
+            settings,
+            producer: None,
+            committing: None,
+            confirmed: None,
+            in_doubt: false,
+            after: 0,
+        })
     }
 
     fn config(&self) -> Result<rdkafka::ClientConfig, Fault> {
@@ -65,6 +76,28 @@ impl DeadLetterProducer {
         let found =
             found.map(|found| if seeded(Bug::LettersTwice) { Sequence(found.0.saturating_sub(1)) } else { found });
         Ok(found.map(|sequence| Progress { generation: Generation(0), sequence, hash: None }))
+    }
+
+    /// A broker that is stopped may confirm a commit and never mark it, so that the next producer to be initialized, or our own
+    /// abort, undoes it (Kafka 4.3.1, one broker; docs/reliability.md). Whoever delivers on would leave a hole.
+    fn settle(&mut self) -> Result<(), Fault> {
+        if !self.in_doubt || self.committing.is_some() {
+            return Ok(());
+        }
+        let found = self.progress()?.map(|progress| progress.sequence);
+        if found < self.confirmed {
+            return Err(Fault::failed(
+                format!("dead letters that the topic \"{}\" had taken are gone from it", self.settings.topic),
+                format!(
+                    "those up to epoch {} were confirmed, and the last one there is of {}",
+                    said(self.confirmed),
+                    said(found)
+                ),
+                "nothing: the job starts again, and delivers again what is missing",
+            ));
+        }
+        self.in_doubt = false;
+        Ok(())
     }
 
     /// Send a step's letters and commit them.
@@ -85,6 +118,7 @@ impl DeadLetterProducer {
             Ok(()) => {
                 FailPoint::LettersCommitted.pass();
                 self.committing = None;
+                self.confirmed = step.dead_letters.last().map(|(epoch, _)| *epoch);
                 Ok(())
             }
             Err(KafkaError::Transaction(error)) if error.txn_requires_abort() => {
@@ -149,6 +183,10 @@ impl DeadLetterProducer {
             (_, None) => client::fault(what, error),
         }
     }
+}
+
+fn said(sequence: Option<Sequence>) -> String {
+    sequence.map_or("none".to_owned(), |sequence| sequence.to_string())
 }
 
 /// The record's own headers, then ours.
@@ -219,7 +257,7 @@ impl Follower for DeadLetterProducer {
         // Aborts or completes what an older incarnation left open, and fences it.
         producer.init_transactions(PATIENCE).map_err(|error| self.fault(&producer, &error))?;
         self.producer = Some(producer);
-        self.committing = None;
+        (self.committing, self.confirmed, self.in_doubt) = (None, None, false);
         self.progress()
     }
 
@@ -231,7 +269,8 @@ impl Follower for DeadLetterProducer {
             let hint = "start the job again; report it as a bug if it comes back";
             return Err(Fault::failed("cannot write dead letters", "the topic was never claimed", hint));
         };
-        let done = self.transact(&producer, step);
+        let done = self.settle().and_then(|()| self.transact(&producer, step));
+        self.in_doubt |= done.is_err();
         self.producer = Some(producer);
         done
     }

@@ -168,7 +168,8 @@ impl Model {
         self.check_totals(found, hint);
         if found.dead_letters_coverage == Coverage::Exact {
             let after = from.dead_letters.as_ref().map_or(Sequence(u64::MAX), |(name, own)| {
-                self.acks.get(name).map_or(*own, |ack| ack.sequence.max(*own))
+                let acknowledged = self.acks.get(name).map_or(Sequence(0), |ack| ack.sequence);
+                if own.0 == 0 { acknowledged } else { *own }
             });
             let due: Vec<_> = self.letters.iter().filter(|(sequence, _)| *sequence > after).cloned().collect();
             assert_eq!(found.dead_letters, due, "{hint}");

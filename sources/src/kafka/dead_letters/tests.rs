@@ -38,6 +38,26 @@ fn step(sequence: u64, offsets: &[i64]) -> Step {
     }
 }
 
+/// As after a broker that confirmed a commit and lost it: see `settle`.
+#[test]
+fn what_was_confirmed_is_looked_for_once_the_coordinator_has_failed() {
+    let (topic, claim) = (unique("dead"), Claim { job: unique("job"), generation: Generation(1) });
+    let mut letters = letters(&topic, "views");
+    letters.claim(&claim).unwrap();
+    letters.write(&step(4, &[0, 1])).unwrap();
+    letters.in_doubt = true;
+    letters.write(&step(5, &[2])).unwrap();
+    assert!(!letters.in_doubt, "everything was there");
+    letters.confirmed = Some(Sequence(6));
+    letters.write(&step(7, &[3])).unwrap();
+    (letters.confirmed, letters.in_doubt) = (Some(Sequence(8)), true);
+    let fault = letters.write(&step(9, &[4])).unwrap_err();
+    assert_eq!(fault.exit, Exit::Failed, "it is started again: {fault}");
+    assert!(fault.why.contains("up to epoch 8 were confirmed, and the last one there is of 7"), "{fault}");
+    assert_eq!(letters.claim(&claim).unwrap().unwrap().sequence, Sequence(7));
+    letters.write(&step(9, &[4])).unwrap();
+}
+
 #[test]
 fn dead_letters_are_written_exactly_once_across_a_crash() {
     let (topic, job) = (unique("dead"), unique("job"));
