@@ -2,14 +2,13 @@
 
 use std::io::Read;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 /// The kind of a record that commits an epoch, in the byte that says the kind (`runtime/src/journal/format.rs`).
 const EPOCH: u8 = 3;
 const KIND_AT: usize = 10;
 
-/// So long nothing has come: the folder is looked through. It may hold thousands.
-const LOOKED_AWAY: Duration = Duration::from_secs(1);
+/// So often nothing had come: the folder is looked through. It may hold thousands.
+const LOOKS_IN_VAIN: u32 = 250;
 
 /// Follows a chain's files by their numbers.
 #[derive(Debug)]
@@ -21,13 +20,12 @@ pub(crate) struct Tail {
     pub(crate) newest_epoch: u64,
     /// Epochs that were seen.
     pub(crate) epochs: u64,
-    /// When something had come, or was looked for.
-    moved: Instant,
+    in_vain: u32,
 }
 
 impl Tail {
     pub(crate) fn of(folder: PathBuf) -> Self {
-        Tail { folder, newest: 0, newest_epoch: 0, epochs: 0, moved: Instant::now() }
+        Tail { folder, newest: 0, newest_epoch: 0, epochs: 0, in_vain: 0 }
     }
 
     /// Look what has come. Records come one after the other, so that a look at the next name tells; but who looks away for long
@@ -36,16 +34,17 @@ impl Tail {
         loop {
             while let Some(kind) = self.kind(self.newest + 1) {
                 self.newest += 1;
-                self.moved = Instant::now();
+                self.in_vain = 0;
                 if kind == EPOCH {
                     self.newest_epoch = self.newest;
                     self.epochs += 1;
                 }
             }
-            if self.moved.elapsed() < LOOKED_AWAY {
+            self.in_vain += 1;
+            if self.in_vain < LOOKS_IN_VAIN {
                 return;
             }
-            self.moved = Instant::now();
+            self.in_vain = 0;
             match self.first_above(self.newest + 1) {
                 Some(first) => self.newest = first - 1,
                 None => return,

@@ -337,7 +337,7 @@ impl Director {
         let boards = world.boards.lock().expect("never poisoned");
         let lacking = oracle.now.counts.keys().filter(|window| {
             let is_there = boards.lists.get(window).is_some_and(|list| list.3 == oracle.now.best(**window));
-            let may_lack = boards.may_lack(**window, oracle.generation(), &world);
+            let may_lack = boards.may_lack(**window, oracle.generation(), world);
             !(is_there || may_lack && oracle.is_final(**window))
         });
         let lacking: Vec<_> = lacking.collect();
