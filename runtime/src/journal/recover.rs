@@ -241,11 +241,13 @@ struct Older {
 impl Older {
     fn read(objects: &Objects, gathered: &Gathered, from: &LoadFrom) -> Result<Older, Fault> {
         let covered = gathered.covered();
-        let letters_after = from.dead_letters.as_ref().map(|(name, found)| {
+        // What is there says more than what was acknowledged: a broker may lose what it had confirmed. Where records that were
+        // acted on have left since, nobody can tell, and they were acknowledged.
+        let letters = from.dead_letters.as_ref().map(|(name, found)| {
             let journaled = gathered.summary.acks.get(name).map_or(Sequence(0), |ack| ack.sequence);
-            // What is there says more than what was acknowledged: a broker may lose what it had confirmed.
-            if *found == Sequence(0) { journaled } else { *found }
+            (if *found == Sequence(0) { journaled } else { *found }, journaled.max(*found))
         });
+        let letters_after = letters.map(|(after, _)| after);
         // Before genesis there is nothing to lack.
         let tables_after = from.tables.map(|tables| tables.max(FIRST)).filter(|tables| *tables < covered);
         let last_letter = gathered.base.as_ref().map_or(Sequence(0), |base| base.summary.last_dead_letter);
@@ -272,7 +274,8 @@ impl Older {
                 () => Coverage::Everything,
             };
         }
-        if let Some(after) = old_letters_after.filter(|after| !whole(*after)) {
+        let acted_on = letters.map(|(_, acted_on)| acted_on.max(FIRST)).filter(|acted_on| *acted_on < last_letter);
+        if let Some(after) = acted_on.filter(|after| !whole(*after)) {
             tracing::warn!(after = after.0, kept_from = kept_from.0, "dead letters have left the journal undelivered");
             older.letters = Coverage::Gap(Sequence(kept_from.0 - 1));
         }

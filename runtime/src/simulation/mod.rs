@@ -35,7 +35,7 @@ use world::World;
 const SEEDS: u64 = 20_000;
 const SEEDS_LONG: u64 = 1_000_000;
 /// Within so many seeds a bug must be found.
-const SEEDS_FOR_A_BUG: u64 = 400;
+const SEEDS_FOR_A_BUG: u64 = 1_000;
 /// Seeds that showed something once; they are always run, first. Whoever changes what is drawn makes other runs of them.
 /// - 339: who was overtaken could not ask whether it was, and said that an object was missing.
 /// - 5223, 5313: a start read the last record after it had been compacted away, and was refused.
