@@ -43,7 +43,7 @@ fn another_job_is_refused_and_not_fenced() {
 /// with followers that know more or less, time that passes or does not.
 #[test]
 fn recovered_state_equals_the_model() {
-    let (mut exact, mut gaps, mut bases, mut deleted) = (0, 0, 0, 0);
+    let (mut exact, mut gaps, mut bases, mut deleted, mut anew) = (0, 0, 0, 0, 0);
     for seed in 0..40 {
         let mut random = Random::new(seed);
         let (store, clock) = (memory(), clock());
@@ -76,6 +76,8 @@ fn recovered_state_equals_the_model() {
                             assert!(tables < acked, "seed {seed}: a gap, though the tables have {tables} of {acked}");
                         }
                     }
+                    let acknowledged = model.acks.get("letters").map_or(Sequence(0), |ack| ack.sequence);
+                    anew += recovered.dead_letters.iter().filter(|(sequence, _)| *sequence <= acknowledged).count();
                     let delivered = model.acks.contains_key("letters");
                     assert!(!delivered || recovered.dead_letters_coverage == Coverage::Exact, "seed {seed}");
                     writer = again;
@@ -101,6 +103,7 @@ fn recovered_state_equals_the_model() {
     }
     // The mix must reach every case, or it proves nothing.
     assert!(exact > 20 && gaps > 20 && bases > 30 && deleted > 20, "{exact} {gaps} {bases} {deleted}");
+    assert!(anew > 20, "{anew} letters that were acknowledged came again");
 }
 
 /// What is deleted is known: names in the store.
