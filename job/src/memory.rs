@@ -47,7 +47,7 @@ static OPTIONS: &[u8; 60] = b"background_thread:true,dirty_decay_ms:1000,muzzy_d
 
 /// Everything that is free, at once.
 #[allow(unsafe_code, reason = "the allocator has no safe interface")]
-pub(crate) fn give_back() {
+fn give_back() {
     let all = c"arena.4096.purge";
     // SAFETY: a command without arguments; 4096 (MALLCTL_ARENAS_ALL) stands for all arenas.
     let code = unsafe {

@@ -30,7 +30,9 @@ impl<T: Clone> Slots<T> {
         if self.len.is_multiple_of(CHUNK) {
             self.chunks.push(Vec::with_capacity(CHUNK * self.items));
         }
-        self.chunks.last_mut().expect("it was just made").extend(std::iter::repeat_n(item, self.items));
+        let chunk = self.chunks.last_mut().expect("it was just made");
+        (1..self.items).for_each(|_| chunk.push(item.clone()));
+        chunk.push(item);
         self.len += 1;
         slot
     }

@@ -29,7 +29,7 @@ impl TopK {
     #[inline]
     pub(crate) fn touch(&mut self, slot: Slot, count: u64, key: &str) {
         let (least, last) = &self.last;
-        if count > *least || (count == *least && key <= last.as_str()) {
+        if count > *least || (count == *least && is_at_most(key, last)) {
             self.changed.push(slot);
         }
     }
@@ -69,6 +69,15 @@ impl TopK {
         };
         let before = std::mem::replace(&mut self.members, after);
         difference(&before, &self.members)
+    }
+}
+
+/// `key <= bound`, bytewise. Where all counts are small, most keys tie with the last place, and most differ from it soon.
+#[inline]
+fn is_at_most(key: &str, bound: &str) -> bool {
+    match (key.as_bytes().first_chunk::<8>(), bound.as_bytes().first_chunk::<8>()) {
+        (Some(head), Some(other)) if head != other => u64::from_be_bytes(*head) < u64::from_be_bytes(*other),
+        _ => key <= bound,
     }
 }
 

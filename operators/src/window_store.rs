@@ -114,10 +114,9 @@ impl WindowStore {
         }
     }
 
-    /// Take over recovered key groups. Then tell a fresh ranking [`WindowStore::candidates`]. `freed`: called now and then,
-    /// when a stretch of them has been taken over and is free memory; they take as much as the store they become.
-    pub fn load(&mut self, groups: Vec<GroupState>, freed: impl Fn()) {
-        let keys = groups.iter().map(|group| group.keys.len()).sum();
+    /// Take over recovered key groups, which have so many keys together. Then tell a fresh ranking
+    /// [`WindowStore::candidates`].
+    pub fn load(&mut self, keys: usize, groups: impl Iterator<Item = GroupState>) {
         self.dictionary.reserve(keys);
         let mut last: [Option<(EventTime, Place)>; 8] = [None; 8];
         let mut kept = Vec::new();
@@ -133,28 +132,30 @@ impl WindowStore {
             let mut slots: Vec<Slot> = group.keys.iter().map(keep).collect();
             if kept.len() >= ENTERED_AT_ONCE {
                 self.dictionary.enter_all(&mut kept);
-                freed();
             }
             if seeded(Bug::KeysRenumbered) {
                 slots.reverse();
             }
-            for cell in &group.panes {
-                // Millions of panes lie in few windows, and neighbours mostly in the same ones.
-                let last = &mut last[usize::from(cell.kind)];
-                let place = match last {
-                    Some((start, place)) if *start == cell.start => *place,
-                    _ => {
-                        let id = WindowId { kind: cell.kind, start: cell.start };
-                        let known = self.places.get(&id).copied();
-                        let place = known.unwrap_or_else(|| self.place(self.assigner.windows().find(id)));
-                        *last = Some((cell.start, place));
-                        place
-                    }
-                };
-                let slot = slots[cell.local as usize];
-                let added = self.panes.add(cell.kind, slot, place.number, cell.count, cell.dirty && self.rows_wanted);
-                assert!(added.is_new, "a recovered pane is given once");
-                self.windows[place.live].top.touch(slot, cell.count, group.keys.get(cell.local));
+            for cells in group.panes.chunk_by(|one, next| one.local == next.local) {
+                let (slot, key) = (slots[cells[0].local as usize], group.keys.get(cells[0].local));
+                for cell in cells {
+                    // Millions of panes lie in few windows, and neighbours mostly in the same ones.
+                    let last = &mut last[usize::from(cell.kind)];
+                    let place = match last {
+                        Some((start, place)) if *start == cell.start => *place,
+                        _ => {
+                            let id = WindowId { kind: cell.kind, start: cell.start };
+                            let known = self.places.get(&id).copied();
+                            let place = known.unwrap_or_else(|| self.place(self.assigner.windows().find(id)));
+                            *last = Some((cell.start, place));
+                            place
+                        }
+                    };
+                    let dirty = cell.dirty && self.rows_wanted;
+                    let added = self.panes.add(cell.kind, slot, place.number, cell.count, dirty);
+                    assert!(added.is_new, "a recovered pane is given once");
+                    self.windows[place.live].top.touch(slot, cell.count, key);
+                }
             }
             // Keep the noted keys few while millions of panes are loaded; what changed is told at the next apply.
             self.settle(1 << 16);

@@ -3,6 +3,7 @@
 
 use crate::commit::{CommitLine, commit};
 use crate::follow::{FollowDesk, follow};
+use crate::journal::PackedGroup;
 use crate::read::{Feed, Input, read};
 use std::sync::Arc;
 use stream::{Commit, Epoch, GroupState, Part, RankedChange, Report, RowFlush, WindowChange};
@@ -14,7 +15,7 @@ use timely::dataflow::{Scope, StreamVec};
 /// One worker's share of the runtime.
 pub(crate) struct WorkerKit {
     pub(crate) feed: Feed,
-    pub(crate) groups: Vec<GroupState>,
+    pub(crate) groups: Vec<PackedGroup>,
     /// Worker 0 only.
     pub(crate) line: Option<CommitLine>,
     /// Worker 0 only.
@@ -26,7 +27,7 @@ pub(crate) struct WorkerKit {
 pub struct Pipeline<'scope> {
     scope: Scope<'scope, Epoch>,
     feed: Option<Feed>,
-    groups: Vec<GroupState>,
+    groups: Vec<PackedGroup>,
     line: Option<CommitLine>,
     desk: Option<FollowDesk>,
     rows_wanted: bool,
@@ -62,9 +63,11 @@ impl<'scope> Pipeline<'scope> {
         self.rows_wanted
     }
 
-    /// The key groups this worker owns, as the journal has them.
-    pub fn recovered(&mut self) -> Vec<GroupState> {
-        std::mem::take(&mut self.groups)
+    /// How many keys the journal has in the key groups that this worker owns, and the groups, one at a time: each is unpacked
+    /// when it is asked for, so that all of them never lie there beside the state they become.
+    pub fn recovered(&mut self) -> (usize, impl Iterator<Item = GroupState> + use<>) {
+        let groups = std::mem::take(&mut self.groups);
+        (groups.iter().map(|group| group.keys.len()).sum(), groups.into_iter().map(PackedGroup::unpack))
     }
 
     /// What this worker's reader combines, gated by what is committed.

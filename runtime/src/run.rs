@@ -12,7 +12,7 @@ use crate::discovery::Discovery;
 use crate::drift::{Alignment, Drift};
 use crate::follow::FollowDesk;
 use crate::follower_thread::{FollowerThread, Tenure};
-use crate::journal::{Genesis, Journal, JournalSettings, Recovered, StartOffset};
+use crate::journal::{Genesis, Journal, JournalSettings, PackedGroup, Recovered, StartOffset};
 use crate::lag::Lag;
 use crate::observe::Observer;
 use crate::pipeline::{Pipeline, WorkerKit};
@@ -176,7 +176,7 @@ impl Plan {
         let over = Arc::new(AtomicBool::new(false));
         let (tell, events) = channel();
         let assignment = Assignment::new(workers);
-        let mut groups: Vec<Vec<stream::GroupState>> = (0..workers).map(|_| Vec::new()).collect();
+        let mut groups: Vec<Vec<PackedGroup>> = (0..workers).map(|_| Vec::new()).collect();
         let keys = recovered.groups.iter().map(|group| group.keys.len() as u64).sum();
         for group in std::mem::take(&mut recovered.groups) {
             groups[assignment.worker(group.group)].push(group);

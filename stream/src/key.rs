@@ -44,6 +44,14 @@ pub struct KeyArena {
 }
 
 impl KeyArena {
+    /// Keys that lie end to end in `text`, each up to its end; none if an end is within a character, goes back, or the last
+    /// is not that of the text.
+    pub fn cut(text: String, ends: Vec<u32>) -> Option<Self> {
+        let is_whole = ends.last().map_or(0, |end| *end as usize) == text.len();
+        let holds = is_whole && ends.is_sorted() && ends.iter().all(|end| text.is_char_boundary(*end as usize));
+        holds.then_some(KeyArena { text, ends })
+    }
+
     /// Append a key and return its index.
     pub fn push(&mut self, key: &str) -> u32 {
         self.text.push_str(key);
@@ -97,5 +105,13 @@ mod tests {
             assert_eq!(arena.push(key), index as u32);
         }
         assert_eq!(arena.iter().collect::<Vec<_>>(), keys);
+        assert_eq!(KeyArena::cut(arena.text.clone(), arena.ends.clone()), Some(arena));
+    }
+
+    #[test]
+    fn text_is_cut_between_characters_alone() {
+        let cut = |ends: &[u32]| KeyArena::cut("aé".to_owned(), ends.to_vec());
+        assert!(cut(&[1, 3]).is_some() && cut(&[0, 3, 3]).is_some() && KeyArena::cut(String::new(), vec![]).is_some());
+        assert_eq!([cut(&[2, 3]), cut(&[3, 1, 3]), cut(&[1]), cut(&[]), cut(&[4])], [const { None }; 5]);
     }
 }

@@ -12,7 +12,7 @@ use stream::{EventTime, GroupState, WindowId, WindowTotals};
 pub fn expect_from_totals(
     rules: &mut Rules,
     counts: &mut Counts,
-    groups: &[GroupState],
+    groups: impl Iterator<Item = GroupState>,
     totals: &BTreeMap<WindowId, WindowTotals>,
     watermark: Option<EventTime>,
     tables: bool,

@@ -7,7 +7,7 @@ use crate::logging::bar;
 use crate::recount::{Cuts, Gathered, boards_of, rules_of, tables_of};
 use crate::settings::{BoardKind, Settings, SourceKind, TablesKind};
 use crate::shown::{grouped, printable};
-use runtime::journal::{Decisions, Journal, Rebuilt, Recovered};
+use runtime::journal::{Decisions, Journal, PackedGroup, Rebuilt, Recovered};
 use sources::JsonDecoder;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -233,7 +233,8 @@ fn journaled(
     lanes: &mut Lanes,
 ) {
     let Gathered { counts, tables, .. } = gathered;
-    let (groups, totals) = (&recovered.groups, &recovered.totals);
+    let groups = recovered.groups.iter().cloned().map(PackedGroup::unpack);
+    let totals = &recovered.totals;
     let watermark = cuts.all[0].watermark;
     verify::expect_from_totals(rules, counts, groups, totals, watermark, tables.as_of.is_some(), report);
     let of_journal = recovered.ledger.iter().filter(|(name, _)| coverage.contains_key(*name));

@@ -1,6 +1,5 @@
 //! Counts views per video in event-time windows, and ranks the most viewed. The whole pipeline is on this screen.
 
-use crate::memory;
 use operators::{CountInWindows, RankUnion, WindowStore};
 use runtime::{Pipeline, WindowRules};
 use stream::Vocabulary;
@@ -25,7 +24,8 @@ pub fn build(run: &mut Pipeline<'_>, job: &VideoViews) {
     // A worker owns key groups; it begins with what the journal has of them.
     let mut store =
         WindowStore::new(run.worker(), &job.rules.windows, job.rules.allowed_lateness, job.k, run.rows_wanted());
-    store.load(run.recovered(), memory::give_back);
+    let (keys, groups) = run.recovered();
+    store.load(keys, groups);
 
     // Combined views, one batch per owner, closed into epochs and gated by what is committed.
     let views = run.read();

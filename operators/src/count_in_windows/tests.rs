@@ -325,7 +325,7 @@ fn recovered_candidates_are_told_and_windows_leave_once_committed() {
         keys.push("old");
         let start = EventTime::from_millis(START);
         let pane = PaneCell { local: 0, kind: 0, start, count: 6, dirty: false };
-        recovered.load(vec![GroupState { group: KeyGroup::of("old"), keys, panes: vec![pane] }], || ());
+        recovered.load(1, [GroupState { group: KeyGroup::of("old"), keys, panes: vec![pane] }].into_iter());
         let (mut deltas, mut marks, mut commits): (
             InputHandle<Epoch, _>,
             InputHandle<Epoch, _>,

@@ -217,8 +217,8 @@ impl Run {
         self.stores.clear();
         for worker in 0..workers {
             let mut store = WindowStore::new(worker, windows(), LATENESS, self.k, true);
-            let ours = groups.iter().filter(|group| self.assignment.worker(group.group) == worker).cloned().collect();
-            store.load(ours, || ());
+            let ours = || groups.iter().filter(|group| self.assignment.worker(group.group) == worker);
+            store.load(ours().map(|group| group.keys.len()).sum(), ours().cloned());
             let keys = self.folded.keys.values().flatten().filter(|key| self.worker_of(key) == worker);
             assert_eq!(store.keys(), keys.count());
             let candidates = store.candidates();

@@ -59,6 +59,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Vec<GroupState>, String> {
     let (mut dictionary, mut heads, mut lengths, mut text) = (column()?, column()?, column()?, column()?);
     let (mut locals, mut dimensions, mut indexes, mut counts) = (column()?, column()?, column()?, column()?);
     cursor.end()?;
+    let mut text = std::str::from_utf8(text.take(text.left())?).map_err(|error| error.to_string())?;
     let mut windows: Vec<WindowId> = Vec::new();
     while dictionary.left() > 0 {
         let window = WindowId { kind: dictionary.byte()?, start: EventTime::from_millis(dictionary.signed()?) };
@@ -77,37 +78,38 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Vec<GroupState>, String> {
         if key_count > lengths.left() as u64 || pane_count > counts.left() as u64 {
             return Err("it claims more keys or panes than it has".to_owned());
         }
-        let mut keys = KeyArena::default();
+        let (mut ends, mut end) = (Vec::with_capacity(key_count as usize), 0u32);
         for _ in 0..key_count {
-            let key = text.take(lengths.narrow("a key's length")?)?;
-            if keys.bytes() + key.len() > u32::MAX as usize {
-                return Err("there are over 4 GiB of keys in a group".to_owned());
-            }
-            keys.push(std::str::from_utf8(key).map_err(|error| error.to_string())?);
+            end =
+                end.checked_add(lengths.narrow("a key's length")?).ok_or("there are over 4 GiB of keys in a group")?;
+            ends.push(end);
         }
+        let (own, rest) = text.split_at_checked(end as usize).ok_or("its keys end too early, or within a character")?;
+        text = rest;
+        let keys = KeyArena::cut(own.to_owned(), ends).ok_or("a key ends within a character")?;
         let mut panes: Vec<PaneCell> = Vec::with_capacity(pane_count as usize);
-        let mut local = 0u32;
+        // A zero is one byte of zero.
+        if dimensions.take(pane_count as usize)?.iter().any(|dimension| *dimension != 0) {
+            return Err("it has dimensions, and this program knows none".to_owned());
+        }
+        let (mut local, mut before) = (0u32, None);
         for _ in 0..pane_count {
-            local = local.checked_add(locals.narrow("a local id's step")?).ok_or("a local id is too large")?;
-            if dimensions.number()? != 0 {
-                return Err("it has dimensions, and this program knows none".to_owned());
-            }
+            let step = locals.narrow("a local id's step")?;
+            local = local.checked_add(step).ok_or("a local id is too large")?;
             let index: usize = indexes.narrow("a window's index")?;
             let window = windows.get(index).ok_or("there is no such window")?;
-            let pane =
-                PaneCell { local, kind: window.kind, start: window.start, count: counts.number()?, dirty: false };
-            let place = |pane: &PaneCell| (pane.local, pane.kind, pane.start);
-            if pane.count == 0
-                || u64::from(local) >= key_count
-                || panes.last().is_some_and(|last| place(last) >= place(&pane))
-            {
-                return Err(format!("pane {pane:?} is out of order, of no key, or counts nothing"));
+            let count = counts.number()?;
+            // Windows are in order, so their indexes tell the order of a key's panes.
+            let is_out_of_order = step == 0 && before >= Some(index);
+            if is_out_of_order || count == 0 || u64::from(local) >= key_count {
+                return Err(format!("a pane of {local} is out of order, of no key, or counts nothing"));
             }
-            panes.push(pane);
+            before = Some(index);
+            panes.push(PaneCell { local, kind: window.kind, start: window.start, count, dirty: false });
         }
         groups.push(GroupState { group: KeyGroup(group as u16), keys, panes });
     }
-    [lengths, text, locals, dimensions, indexes, counts].iter().try_for_each(Cursor::end)?;
+    [lengths, Cursor::new(text.as_bytes()), locals, dimensions, indexes, counts].iter().try_for_each(Cursor::end)?;
     Ok(groups)
 }
 

@@ -30,9 +30,9 @@
 //!
 //! `record` (what records say), `format` (their bytes), `columns` and `letters` (their binary sections), `store`
 //! and `attempts` (blocking I/O, trying again), `chain` (names, reading, the one way to write), `slots`, `start` (fencing),
-//! `fold` and `recover` (records into state), `reread` (the same beside a running job), `writer` (appending), `compact`,
-//! `collect`, `bound` and `tend` (forgetting); `inspect` and `check` are for people, `stood` is for a recount, `rebuild` is
-//! for a journal that was lost.
+//! `fold` and `recover` (records into state), `packed` (how it waits for the workers), `reread` (the same beside a running job),
+//! `writer` (appending), `compact`, `collect`, `bound` and `tend` (forgetting); `inspect` and `check` are for people, `stood` is
+//! for a recount, `rebuild` is for a journal that was lost.
 
 mod attempts;
 mod base_part;
@@ -46,6 +46,7 @@ mod fold;
 mod format;
 mod inspect;
 mod letters;
+mod packed;
 mod rebuild;
 mod record;
 mod recover;
@@ -75,6 +76,7 @@ pub use bound::Full;
 pub use check::{Findings, Progress};
 pub use format::FORMAT_VERSION;
 pub use inspect::{Contents, Entry};
+pub use packed::PackedGroup;
 pub use rebuild::{Rebuild, Shown};
 pub use record::{Ack, EpochContent, FIRST, Genesis, Rebuilt, Remembered, StartOffset};
 pub use recovered::{Coverage, LoadFrom, Recovered};

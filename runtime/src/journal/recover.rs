@@ -7,7 +7,7 @@ use super::format::{self, Kind, unreadable};
 use super::record::{BaseBody, FIRST, Genesis, PartObject, Summary};
 use super::settings::JournalSettings;
 use super::store::Objects;
-use super::{Coverage, LoadFrom, Recovered, base_part};
+use super::{Coverage, LoadFrom, PackedGroup, Recovered, base_part};
 use stream::{
     DeadLetter, EventTime, Fault, Generation, GroupState, KEY_GROUPS, KeyGroup, RecordHash, Sequence, WallTime,
 };
@@ -193,16 +193,17 @@ pub(super) fn load(
     }
     let (ranges, dropped) = (gathered.ranges(), gathered.dropped());
     let folded = in_parallel(objects.threads, ranges.len(), |index| {
-        fold_range(objects, settings, &layers, dropped, &ranges[index])
+        let (mut groups, gains) = fold_range(objects, settings, &layers, dropped, &ranges[index])?;
+        if older.tables != Coverage::Exact {
+            groups.iter_mut().flat_map(|group| &mut group.panes).for_each(|pane| pane.dirty = true);
+        }
+        Ok((groups.into_iter().map(PackedGroup::pack).collect::<Vec<_>>(), gains))
     })?;
     let mut summary = gathered.summary;
     let mut groups = Vec::new();
     for (stretch, gains) in folded {
         groups.extend(stretch);
         summary.gain(gains).map_err(not_foldable)?;
-    }
-    if older.tables != Coverage::Exact {
-        groups.iter_mut().flat_map(|group: &mut GroupState| &mut group.panes).for_each(|pane| pane.dirty = true);
     }
     summary.prune(settings, dropped);
     tracing::info!(covered = covered.0, through = tail.link.sequence.0, records = gathered.records, "journal loaded");

@@ -1,11 +1,11 @@
 //! What a start finds in the journal.
 
-use super::{Ack, Rebuilt};
+use super::{Ack, PackedGroup, Rebuilt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use stream::{
-    DeadLetter, EventTime, GroupState, KindIndex, LedgerLine, Loss, PartitionState, RecordHash, Sequence,
-    SourceIdentity, WindowId, WindowTotals,
+    DeadLetter, EventTime, KindIndex, LedgerLine, Loss, PartitionState, RecordHash, Sequence, SourceIdentity, WindowId,
+    WindowTotals,
 };
 
 /// How far followers have got by their own account; asked after the fence, so that no older instance moves it.
@@ -49,7 +49,7 @@ pub struct Recovered {
     /// Followers' progress as far as it was journaled; their own account is later or the same.
     pub acks: BTreeMap<String, Ack>,
     /// Keys and panes of the key groups that have any, by group. Panes the tables lack are dirty.
-    pub groups: Vec<GroupState>,
+    pub groups: Vec<PackedGroup>,
     /// Whether the dirty panes are all that the tables lack.
     pub tables: Coverage,
     /// Dead letters not yet delivered, each with its record, in order.

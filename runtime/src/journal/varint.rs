@@ -30,8 +30,20 @@ impl<'a> Cursor<'a> {
         Cursor { rest: bytes }
     }
 
+    /// Of the fifty million numbers of a large base most are below 128.
     #[inline]
     pub(super) fn number(&mut self) -> Result<u64, String> {
+        match self.rest {
+            [byte, rest @ ..] if *byte < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_number(),
+        }
+    }
+
+    #[cold]
+    fn long_number(&mut self) -> Result<u64, String> {
         let mut number = 0u64;
         for (index, byte) in self.rest.iter().enumerate().take(10) {
             let bits = u64::from(byte & 0x7f);
@@ -57,7 +69,7 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(super) fn narrow<T: TryFrom<u64>>(&mut self, what: &str) -> Result<T, String> {
         let number = self.number()?;
-        T::try_from(number).map_err(|_| format!("{what} {number} is too large"))
+        T::try_from(number).map_err(|_| too_large(what, number))
     }
 
     /// A count of things that take at least a byte each of what is left, so that it may be allocated for.
@@ -103,6 +115,11 @@ impl<'a> Cursor<'a> {
     pub(super) fn end(&self) -> Result<(), String> {
         if self.rest.is_empty() { Ok(()) } else { Err(format!("{} bytes are left over", self.rest.len())) }
     }
+}
+
+#[cold]
+fn too_large(what: &str, number: u64) -> String {
+    format!("{what} {number} is too large")
 }
 
 #[cfg(test)]

@@ -142,7 +142,8 @@ impl World {
         let started = plan.start(move |run: &mut Pipeline<'_>| {
             let mut store =
                 WindowStore::new(run.worker(), &rules.windows, rules.allowed_lateness, K, run.rows_wanted());
-            store.load(run.recovered(), || ());
+            let (keys, groups) = run.recovered();
+            store.load(keys, groups);
             let plays = run.read();
             let counts = plays.deltas.count_in_windows(store, plays.marks, run.commits());
             let ranked = counts.candidates.rank_union(K);

@@ -17,7 +17,7 @@ use crate::committer::Committer;
 use crate::drift::{Alignment, Drift};
 use crate::follow::{Desk, FollowDesk};
 use crate::follower_thread::{FollowerThread, Taken, Tenure};
-use crate::journal::{JournalSettings, Patience};
+use crate::journal::{JournalSettings, PackedGroup, Patience};
 use crate::observe::Observer;
 use crate::pauses::Pauses;
 use crate::run::Plan;
@@ -175,7 +175,7 @@ impl Life {
                 }
             });
         }
-        let mut groups: Vec<Vec<stream::GroupState>> = (0..workers).map(|_| Vec::new()).collect();
+        let mut groups: Vec<Vec<PackedGroup>> = (0..workers).map(|_| Vec::new()).collect();
         for group in std::mem::take(&mut recovered.groups) {
             groups[assignment.worker(group.group)].push(group);
         }
@@ -184,7 +184,10 @@ impl Life {
             .zip(groups)
             .map(|(worker, groups)| {
                 let mut store = WindowStore::new(worker, &rules.windows, rules.allowed_lateness, K, true);
-                store.load(groups, || ());
+                store.load(
+                    groups.iter().map(|group| group.keys.len()).sum(),
+                    groups.into_iter().map(PackedGroup::unpack),
+                );
                 union.hear(0, store.candidates());
                 OneWorker { store, epoch: 0, evictable: None }
             })

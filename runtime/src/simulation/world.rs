@@ -6,7 +6,7 @@ use super::log::Log;
 use super::oracle::{Oracle, Place};
 use super::sinks::{Boards, Tables};
 use super::swarm::{Ambush, Operation};
-use crate::journal::Recovered;
+use crate::journal::{PackedGroup, Recovered};
 use object_store::memory::InMemory;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -292,7 +292,8 @@ impl World {
         }
         let tables = self.tables.lock().expect("never poisoned");
         let mut panes: BTreeMap<(u8, i64, &str), u64> = BTreeMap::new();
-        for group in &recovered.groups {
+        let groups: Vec<_> = recovered.groups.iter().cloned().map(PackedGroup::unpack).collect();
+        for group in &groups {
             for pane in &group.panes {
                 let (window, key) = ((pane.kind, pane.start.millis()), group.keys.get(pane.local));
                 let shown = tables.rows.get(&window).and_then(|rows| rows.get(key)).copied();

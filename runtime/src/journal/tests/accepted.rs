@@ -58,11 +58,11 @@ fn a_loss_lets_its_partition_go_back_and_is_in_every_later_base() {
 
 /// Every count by its name.
 fn by_name(recovered: &Recovered) -> BTreeMap<(Key, u8, EventTime), u64> {
-    let of_group = |group: &stream::GroupState| -> Vec<_> {
+    let of_group = |group: stream::GroupState| -> Vec<_> {
         let name = |pane: &stream::PaneCell| (Key::new(group.keys.get(pane.local)), pane.kind, pane.start);
         group.panes.iter().map(|pane| (name(pane), pane.count)).collect()
     };
-    recovered.groups.iter().flat_map(of_group).collect()
+    recovered.groups.iter().cloned().map(PackedGroup::unpack).flat_map(of_group).collect()
 }
 
 #[test]

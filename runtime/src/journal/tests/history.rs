@@ -189,7 +189,7 @@ impl Model {
         let acknowledged = self.acks.get("tables").and_then(|ack| ack.watermark);
         let held = if self.nobody_holds { self.watermark } else { acknowledged };
         let mut there = BTreeMap::new();
-        for group in &found.groups {
+        for group in found.groups.iter().cloned().map(PackedGroup::unpack) {
             for pane in &group.panes {
                 let id = WindowId { kind: pane.kind, start: pane.start };
                 assert!(there.insert((group.group.0, pane.local, id), (pane.count, pane.dirty)).is_none(), "{hint}");
@@ -216,7 +216,7 @@ impl Model {
 
     /// Totals of the windows within retention, and of those whose panes are there: they may still owe a board.
     fn check_totals(&self, found: &Recovered, hint: &str) {
-        let panes = found.groups.iter().flat_map(|group| &group.panes);
+        let panes = found.groups.iter().cloned().flat_map(|group| group.unpack().panes);
         let live: BTreeSet<WindowId> = panes.map(|pane| WindowId { kind: pane.kind, start: pane.start }).collect();
         let minutes_end = |id: &WindowId| windows().find(*id).end.plus(Duration::from_secs(900));
         let is_kept =

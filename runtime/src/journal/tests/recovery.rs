@@ -138,7 +138,7 @@ fn dirty_is_what_the_tables_lack() {
         model.check(&recovered, &from, &format!("tables at {sequence}"));
     }
     let (_, recovered) = journal.read(&LoadFrom::default()).unwrap().unwrap();
-    assert!(recovered.groups.iter().flat_map(|group| &group.panes).all(|pane| !pane.dirty));
+    assert!(recovered.groups.iter().cloned().flat_map(|group| group.unpack().panes).all(|pane| !pane.dirty));
 }
 
 /// No window is final while the watermark is undefined, so nothing has left the journal; only which panes changed
@@ -172,7 +172,7 @@ fn tables_that_are_behind_deleted_records_get_every_pane() {
         let from = LoadFrom { tables: Some(Sequence(tables)), dead_letters: Some(("letters".into(), Sequence(2))) };
         let (_, recovered) = journal.read(&from).unwrap().unwrap();
         assert_eq!(recovered.dead_letters_coverage, Coverage::Exact, "there never was one");
-        let panes = &recovered.groups[0].panes;
+        let panes = recovered.groups[0].clone().unpack().panes;
         assert!(panes.len() == 4 && panes.iter().all(|pane| pane.count == 4));
         let dirty = panes.iter().filter(|pane| pane.dirty).count();
         (recovered.tables, dirty)
