@@ -10,7 +10,10 @@ use stream::{Bug, Catcher};
 /// The checks that are about the promise which a bug breaks: one that is seen by another is not understood.
 fn seen_by(bug: Bug) -> &'static [&'static str] {
     match bug {
-        Bug::AdditiveUpsert | Bug::UnknownCommitAdded => &["sum of all_time = counted"],
+        // What was added twice is in the rows and in no total, of all time or of the window it is in.
+        Bug::AdditiveUpsert | Bug::UnknownCommitAdded => {
+            &["sum of all_time = counted", "a window's totals are those of its rows"]
+        }
         Bug::UnfencedFlush => &[
             "the tables' epoch never goes back",
             "offsets never go back",
