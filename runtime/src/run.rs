@@ -112,7 +112,7 @@ impl Plan {
             self.journal.followers.push((follower.name().to_owned(), hold));
         }
         let journal = Journal::open(self.store.clone(), self.journal.clone(), self.clock.clone())?;
-        let source = self.wait_for_source()?;
+        let source = self.ask_source(|source| source.identity())?;
         let (above, marks) = loop {
             if let Some(glance) = journal.look()? {
                 start::check_settings(&glance.genesis, &self.semantic)?;
@@ -125,7 +125,7 @@ impl Plan {
                 looked => break looked?,
             }
         };
-        let mut found = self.source.partitions()?;
+        let mut found = self.ask_source(|source| source.partitions())?;
         let genesis = || {
             let offset = |info: &PartitionInfo| {
                 (info.name.clone(), StartOffset { offset: info.start, empty: info.start >= info.end })
@@ -148,7 +148,7 @@ impl Plan {
         let (mut recovered, mut writer) = started.load(&from)?;
         start::check_coverage("the dead letters", recovered.dead_letters_coverage)?;
         if !created {
-            found = self.source.partitions()?;
+            found = self.ask_source(|source| source.partitions())?;
         }
         self.go_on(&mut recovered, &mut writer, &found, renewed, changed, rebuilt)?;
         let begun = Begun {

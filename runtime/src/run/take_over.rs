@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use stream::{
     Claim, FailPoint, Fault, Follower, Forget, Generation, PartitionInfo, PartitionPosition, Progress, Sequence,
-    SourceIdentity, WallTime,
+    Source, SourceIdentity, WallTime,
 };
 
 /// Followers as they were taken over, what they lack, and tables that are built up again.
@@ -89,12 +89,12 @@ impl Plan {
         Ok(())
     }
 
-    /// A source that is away, or not there yet, is waited for.
-    pub(super) fn wait_for_source(&self) -> Result<SourceIdentity, Fault> {
+    /// Ask a source that may be away, not there yet, or without leaders for a moment: it is waited for.
+    pub(super) fn ask_source<T>(&self, ask: impl Fn(&dyn Source) -> Result<T, Fault>) -> Result<T, Fault> {
         let deadline = self.clock.monotonic() + self.start_deadline;
         let mut said = false;
         loop {
-            match self.source.identity() {
+            match ask(&*self.source) {
                 Err(fault) if fault.is_transient() && self.clock.monotonic() < deadline => {
                     if !said {
                         tracing::warn!(at_most = ?self.start_deadline, %fault, "waiting for the source");
@@ -102,7 +102,7 @@ impl Plan {
                     said = true;
                     std::thread::sleep(Duration::from_millis(500));
                 }
-                identity => return identity,
+                answer => return answer,
             }
         }
     }

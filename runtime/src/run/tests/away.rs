@@ -10,6 +10,18 @@ fn a_follower_that_fails_for_a_while_is_given_the_same_step_and_stops_nothing_el
     assert!(world.boards.lock().unwrap().steps > 1);
 }
 
+/// A broker that has just come up answers, and leads nothing yet.
+#[test]
+fn a_start_waits_for_leaders_as_for_brokers() {
+    let world = World::of(Script::seeded(3, 500, 8));
+    for leaderless in [2, 1] {
+        world.script.leaderless.store(leaderless, Ordering::SeqCst);
+        let last = drained(world.launch(Plan { start_deadline: PATIENCE, ..world.plan(2) }));
+        world.check(&last, &recount(&world.script, &[]));
+        assert_eq!(world.script.leaderless.load(Ordering::SeqCst), 0);
+    }
+}
+
 /// Nothing may wait in memory here: whatever changes while the tables are away, or only busy, comes from the journal.
 #[test]
 fn what_tables_missed_while_they_were_away_comes_from_the_journal() {

@@ -17,6 +17,8 @@ pub(super) struct Script {
     pub(super) fault_at: Option<(&'static str, i64)>,
     /// How many ends were asked for.
     pub(super) asked: Arc<AtomicU64>,
+    /// So many more times there is no leader to ask for partitions.
+    pub(super) leaderless: Arc<AtomicU64>,
 }
 
 /// 2025-10-19T14:00Z.
@@ -30,6 +32,7 @@ impl Script {
             read: Arc::default(),
             fault_at: None,
             asked: Arc::default(),
+            leaderless: Arc::default(),
         }
     }
 
@@ -74,6 +77,9 @@ impl Source for Script {
     }
 
     fn partitions(&self) -> Result<Vec<PartitionInfo>, Fault> {
+        if self.leaderless.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |times| times.checked_sub(1)).is_ok() {
+            return Err(Fault::transient("cannot ask for the offsets", "no leader", "wait"));
+        }
         let info = |(name, records): (&Arc<str>, &Vec<String>)| PartitionInfo {
             name: name.clone(),
             earliest: 0,
