@@ -1,4 +1,4 @@
-"""The reader alone, over HTTP with lists in Redis: the most requests per second (wrk), and latency at a fixed rate (hey).
+"""The reader alone, over HTTP with lists in Redis: the most requests per second (wrk), and latency at a fixed rate (oha).
 
 The answers are compared with Redis' list before anything is measured. All on one machine: client, reader and Redis share its
 cores, so the ceiling is that of all three.
@@ -39,18 +39,19 @@ def ceiling(url: str, chosen: argparse.Namespace) -> dict[str, float]:
 
 
 def at_rate(url: str, chosen: argparse.Namespace) -> dict[str, float]:
-    # hey's -q is for each of its workers.
-    workers = 20
-    words = ["hey", "-z", f"{chosen.seconds}s", "-c", workers, "-q", chosen.rate // workers, url]
-    said = subprocess.run([*map(str, words)], check=True, capture_output=True, text=True).stdout
-    answers = re.findall(r"\[(\d+)\]\s+(\d+) responses", said)
-    if [code for code, _ in answers] != ["200"]:
-        sys.exit(f"not every answer was 200:\n{said}")
-    percentile = lambda which: round(float(re.search(rf"{which}%+ in ([\d.]+) secs", said)[1]) * 1000, 2)
+    # Latency is counted from when a request was due, not from when the one before was answered.
+    words = ["oha", "--no-tui", "--output-format", "json", "-z", f"{chosen.seconds}s", "-c", chosen.connections]
+    words += ["-q", chosen.rate, "--latency-correction", url]
+    said = json.loads(subprocess.run([*map(str, words)], check=True, capture_output=True, text=True).stdout)
+    # Those that are under way at the end are cut off.
+    cut = said["errorDistribution"].pop("aborted due to deadline", 0)
+    if [*said["statusCodeDistribution"]] != ["200"] or said["errorDistribution"] or cut > chosen.connections:
+        sys.exit(f"not every answer was 200: {said['statusCodeDistribution']}, {said['errorDistribution']}")
+    percentile = lambda which: round(said["latencyPercentiles"][which] * 1000, 2)
     return {
-        "requests_per_second": round(int(answers[0][1]) / chosen.seconds),
-        "p50_ms": percentile(50),
-        "p99_ms": percentile(99),
+        "requests_per_second": round(said["statusCodeDistribution"]["200"] / chosen.seconds),
+        "p50_ms": percentile("p50"),
+        "p99_ms": percentile("p99"),
     }
 
 
