@@ -2,6 +2,7 @@
 //! what a restart with many keys cost was to touch that memory once and give it back.
 
 use super::varint::{Cursor, put};
+use std::collections::HashMap;
 use stream::{EventTime, GroupState, KeyArena, KeyGroup, KindIndex, PaneCell, WindowId};
 
 /// A key group's keys and its packed panes. Packed by the same process: nothing is checked again.
@@ -24,7 +25,8 @@ impl PackedGroup {
     pub fn pack(state: GroupState) -> Self {
         let GroupState { group, keys, panes } = state;
         let mut windows: Vec<WindowId> = Vec::new();
-        // Neighbours mostly lie in the same windows, one of each kind.
+        let mut indexes: HashMap<WindowId, u64> = HashMap::new();
+        // Neighbours mostly lie in the same windows, one of each kind; while tables are away, in any of a thousand.
         let mut last: [Option<(EventTime, u64)>; KindIndex::MAX as usize + 1] = [None; KindIndex::MAX as usize + 1];
         let mut into = Vec::with_capacity(4 * panes.len());
         let mut before = 0;
@@ -34,12 +36,12 @@ impl PackedGroup {
                 Some((start, index)) if *start == pane.start => *index,
                 _ => {
                     let id = WindowId { kind: pane.kind, start: pane.start };
-                    let index = windows.iter().position(|known| *known == id).unwrap_or_else(|| {
+                    let index = *indexes.entry(id).or_insert_with(|| {
                         windows.push(id);
-                        windows.len() - 1
+                        windows.len() as u64 - 1
                     });
-                    *last = Some((pane.start, index as u64));
-                    index as u64
+                    *last = Some((pane.start, index));
+                    index
                 }
             };
             put(&mut into, u64::from(pane.local - before) << 1 | u64::from(pane.dirty));
