@@ -17,7 +17,7 @@ pub(super) struct Script {
     pub(super) fault_at: Option<(&'static str, i64)>,
     /// How many ends were asked for.
     pub(super) asked: Arc<AtomicU64>,
-    /// So many more times there is no leader to ask for partitions.
+    /// The next times that partitions are asked for, from the lowest bit on: whether there is no leader then.
     pub(super) leaderless: Arc<AtomicU64>,
 }
 
@@ -77,7 +77,9 @@ impl Source for Script {
     }
 
     fn partitions(&self) -> Result<Vec<PartitionInfo>, Fault> {
-        if self.leaderless.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |times| times.checked_sub(1)).is_ok() {
+        let times = self.leaderless.load(Ordering::SeqCst);
+        self.leaderless.store(times >> 1, Ordering::SeqCst);
+        if times & 1 == 1 {
             return Err(Fault::transient("cannot ask for the offsets", "no leader", "wait"));
         }
         let info = |(name, records): (&Arc<str>, &Vec<String>)| PartitionInfo {
