@@ -1,6 +1,6 @@
 """W2: the views of W1 in a topic (8 partitions, lz4) through the whole job, beside a bare librdkafka consumer draining it.
 
-The consumer is the quickest that librdkafka offers (callbacks from one queue) and looks at nothing. They take turns on the
+The consumer is the quickest that librdkafka offers (arrays from one queue) and looks at nothing. They take turns on the
 same broker, each run a process of its own. Before a figure is printed, one more run of topk fills SQLite too, and every
 count and list must equal what DuckDB counts in the file.
 """
@@ -60,7 +60,7 @@ def fill(brokers: str, file: pathlib.Path) -> None:
 def drained(brokers: str) -> tuple[float, int]:
     """Millions of records per second of the bare consumer, and how many there were."""
     program = ["cargo", "run", "--locked", "--quiet", "--release", "-p", "sources", "--example", "drain", "--"]
-    said = subprocess.run([*program, brokers, TOPIC, "1", "callback"], check=True, capture_output=True, text=True).stdout
+    said = subprocess.run([*program, brokers, TOPIC, "1", "batch"], check=True, capture_output=True, text=True).stdout
     words = said.split()
     return float(words[1]), int(said.rsplit("(", 1)[1].split()[0])
 

@@ -17,7 +17,6 @@ use sources::{
     DeadLetterProducer, DeadLetterSettings, FileSource, GeneratorSettings, GeneratorSource, JsonDecoder, KafkaSettings,
     KafkaSource, KafkaStart,
 };
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use stream::{Assignment, Clock, EventTime, Fault, Follower, Intake, PartitionState, Source, SystemClock};
@@ -153,27 +152,6 @@ impl Assembly {
     /// # Errors
     /// It refuses its settings, or the job makes up its records itself.
     pub fn outside_source(&self, until_end: bool) -> Result<Arc<dyn Source>, Fault> {
-        self.source_with(until_end, &self.settings.properties)
-    }
-
-    /// The same to be read once more by somebody who has time: a reader that is slower than the brokers would else fill a
-    /// gigabyte with what they send ahead.
-    ///
-    /// # Errors
-    /// As [`Assembly::outside_source`].
-    pub fn source_in_little_memory(&self) -> Result<Arc<dyn Source>, Fault> {
-        let frugal = [
-            ("fetch.message.max.bytes", "262144"),
-            ("queued.min.messages", "10000"),
-            ("queued.max.messages.kbytes", "8192"),
-        ];
-        let mut properties: BTreeMap<String, String> =
-            frugal.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        properties.extend(self.settings.properties.clone());
-        self.source_with(true, &properties)
-    }
-
-    fn source_with(&self, until_end: bool, properties: &BTreeMap<String, String>) -> Result<Arc<dyn Source>, Fault> {
         let settings = &self.settings;
         Ok(match settings.source {
             SourceKind::Kafka => Arc::new(KafkaSource::new(KafkaSettings {
@@ -185,7 +163,7 @@ impl Assembly {
                     "latest" => KafkaStart::Latest,
                     instant => KafkaStart::Instant(EventTime::parse(instant).expect("settings were checked")),
                 },
-                properties: properties.clone(),
+                properties: settings.properties.clone(),
                 until_end,
             })?),
             SourceKind::File => Arc::new(FileSource::new(&settings.file, until_end)),

@@ -11,7 +11,31 @@ pub struct Combiner {
     rows: Vec<DeltaRow>,
     /// Bytes of keys, which for long ones lie outside their rows.
     key_bytes: usize,
+    waiting: Waiting,
 }
+
+/// What was added last. Its rows are looked up together: each is a miss of the cache or two, and the processor waits for many
+/// at once.
+#[derive(Default)]
+struct Waiting {
+    added: Vec<Added>,
+    /// Their keys, end to end.
+    keys: String,
+    /// Which rows they may be; empty in between.
+    found: Vec<Option<u32>>,
+}
+
+struct Added {
+    hash: u64,
+    n: u64,
+    minute: Minute,
+    mask: LateMask,
+    /// Where its key ends.
+    end: usize,
+}
+
+/// How many wait at most.
+const LOOKED_UP_AT_ONCE: usize = 32;
 
 /// The table's hash: the key's, stirred with minute and mask, so that one key's minutes do not collide.
 fn row_hash(hash: u64, minute: Minute, mask: LateMask) -> u64 {
@@ -24,44 +48,52 @@ impl Combiner {
         if n == 0 {
             return;
         }
-        let hash = key_hash(key);
-        let Combiner { table, rows, key_bytes } = self;
-        let same = |row: &u32| {
-            let row = &rows[*row as usize];
-            row.hash == hash && row.minute == minute && row.mask == mask && row.key.as_str() == key
-        };
-        let found = table.find(row_hash(hash, minute, mask), same).copied();
-        if let Some(row) = found {
-            rows[row as usize].n += n;
-            return;
+        self.waiting.keys.push_str(key);
+        let end = self.waiting.keys.len();
+        self.waiting.added.push(Added { hash: key_hash(key), n, minute, mask, end });
+        if self.waiting.added.len() == LOOKED_UP_AT_ONCE {
+            self.settle();
         }
-        let row = DeltaRow { hash, n, key: Key::new(key), minute, mask };
-        rows.push(row);
-        *key_bytes += key.len();
-        let index = (rows.len() - 1) as u32;
-        table.insert_unique(row_hash(hash, minute, mask), index, |row| {
-            let row = &rows[*row as usize];
-            row_hash(row.hash, row.minute, row.mask)
-        });
     }
 
-    /// Combined rows so far.
-    pub fn len(&self) -> usize {
-        self.rows.len()
+    /// Give what waits to its rows.
+    fn settle(&mut self) {
+        let Combiner { table, rows, key_bytes, waiting: Waiting { added, keys, found } } = self;
+        let row_hash_of = |added: &Added| row_hash(added.hash, added.minute, added.mask);
+        found.extend(added.iter().map(|added| table.iter_hash(row_hash_of(added)).next().copied()));
+        let mut begin = 0;
+        for (added, found) in added.drain(..).zip(found.drain(..)) {
+            let key = &keys[begin..added.end];
+            begin = added.end;
+            let Added { hash, n, minute, mask, .. } = added;
+            let is_it = |row: &u32| {
+                let row = &rows[*row as usize];
+                row.hash == hash && row.minute == minute && row.mask == mask && row.key.as_str() == key
+            };
+            let row = found.filter(is_it).or_else(|| table.find(row_hash(hash, minute, mask), is_it).copied());
+            if let Some(row) = row {
+                rows[row as usize].n += n;
+                continue;
+            }
+            rows.push(DeltaRow { hash, n, key: Key::new(key), minute, mask });
+            *key_bytes += key.len();
+            let index = (rows.len() - 1) as u32;
+            table.insert_unique(row_hash(hash, minute, mask), index, |row| {
+                let row = &rows[*row as usize];
+                row_hash(row.hash, row.minute, row.mask)
+            });
+        }
+        keys.clear();
     }
 
     /// About how many bytes the combined rows take.
     pub fn bytes(&self) -> usize {
-        self.rows.len() * size_of::<DeltaRow>() + self.key_bytes
-    }
-
-    /// Whether nothing was added.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.rows.len() * size_of::<DeltaRow>() + self.key_bytes + self.waiting.keys.len()
     }
 
     /// Hand over everything, one batch for each worker that owns any of the keys.
     pub fn drain(&mut self, assignment: Assignment) -> Vec<DeltaBatch> {
+        self.settle();
         self.table.clear();
         self.key_bytes = 0;
         if self.rows.is_empty() {
@@ -102,9 +134,10 @@ mod tests {
                 combiner.add(&key, minute, mask, step % 5 + 1);
                 *expected.entry((key, minute, mask)).or_insert(0) += step % 5 + 1;
             }
-            assert_eq!(combiner.len(), expected.len());
+            let batches = combiner.drain(assignment);
+            assert_eq!(batches.iter().map(|batch| batch.rows.len()).sum::<usize>(), expected.len());
             let mut got = BTreeMap::new();
-            for batch in combiner.drain(assignment) {
+            for batch in batches {
                 for row in &batch.rows {
                     let key = row.key.as_str().to_owned();
                     assert_eq!(assignment.worker(KeyGroup::of(&key)), batch.worker as usize);
@@ -112,7 +145,7 @@ mod tests {
                 }
             }
             assert_eq!(got, expected);
-            assert!(combiner.is_empty() && combiner.drain(assignment).is_empty());
+            assert!(combiner.bytes() == 0 && combiner.drain(assignment).is_empty());
         }
     }
 }

@@ -40,6 +40,24 @@ impl Dictionary {
         }
     }
 
+    /// The slots of some keys, with their hashes; none for those that are new. Each key is a miss of the cache in the table and
+    /// another at its record: step by step for all of them, the processor waits for many misses at once.
+    pub(crate) fn find_all<'a>(
+        &self,
+        keys: impl Iterator<Item = (&'a str, u64)> + Clone,
+        found: &mut Vec<Option<Slot>>,
+    ) {
+        found.clear();
+        found.extend(keys.clone().map(|(_, hash)| self.table.iter_hash(spread(hash)).next().copied()));
+        for ((key, hash), found) in keys.zip(found) {
+            let is_it = |slot: &Slot| self.keys.get(*slot, 0).0.as_str() == key;
+            // Another key may share the few bits of a hash that the table looks at.
+            if found.as_ref().is_some_and(|slot| !is_it(slot)) {
+                *found = self.table.find(spread(hash), is_it).copied();
+            }
+        }
+    }
+
     /// A key that is not there yet.
     fn add(&mut self, key: &str, hash: u64) -> Slot {
         let slot = self.keep(key, hash);

@@ -24,6 +24,11 @@ impl<T: Clone> Slots<T> {
         self.len
     }
 
+    /// Items for each slot.
+    pub(crate) fn items(&self) -> usize {
+        self.items
+    }
+
     /// The next slot, with every item the same.
     pub(crate) fn add(&mut self, item: T) -> Slot {
         let slot = Slot::try_from(self.len).expect("a worker has fewer than four thousand million keys");

@@ -38,6 +38,9 @@ pub struct WindowStore {
 /// Recovered keys: 8 MiB of hashes, so that each walk through the table is worth it.
 const ENTERED_AT_ONCE: usize = 1 << 19;
 
+/// Rows whose keys are looked up together.
+const LOOKED_UP_AT_ONCE: usize = 64;
+
 /// Where a live window is kept.
 #[derive(Clone, Copy)]
 struct Place {
@@ -271,9 +274,13 @@ impl WindowStore {
         let mut rows: Vec<PartRow> = Vec::with_capacity(batches.iter().map(|batch| batch.rows.len()).sum());
         let mut new_slots = Vec::new();
         let mut touched = Vec::new();
-        for batch in batches {
-            for row in &batch.rows {
-                let (slot, is_new) = self.intern(row.key.as_str(), row.hash);
+        let mut found = Vec::with_capacity(LOOKED_UP_AT_ONCE);
+        for block in batches.iter().flat_map(|batch| batch.rows.chunks(LOOKED_UP_AT_ONCE)) {
+            self.dictionary.find_all(block.iter().map(|row| (row.key.as_str(), row.hash)), &mut found);
+            self.panes.fetch(found.iter().flatten().copied());
+            for (row, found) in block.iter().zip(&found) {
+                let (slot, is_new) =
+                    found.map_or_else(|| self.intern(row.key.as_str(), row.hash), |slot| (slot, false));
                 let (group, local) = (KeyGroup::of_hash(row.hash).0, self.dictionary.local(slot));
                 if is_new {
                     new_slots.push((group, slot));

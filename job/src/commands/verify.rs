@@ -176,7 +176,7 @@ fn counted(
     let decoder = Box::new(JsonDecoder::new(settings.event.clone()));
     let source = match settings.source {
         SourceKind::Generator => None,
-        SourceKind::Kafka | SourceKind::File => Some(assembly.source_in_little_memory()?),
+        SourceKind::Kafka | SourceKind::File => Some(assembly.outside_source(true)?),
     };
     let Gathered { counts, .. } = gathered;
     // A refused recount leaves its complaints with it.

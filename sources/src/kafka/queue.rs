@@ -1,6 +1,7 @@
-//! Taking fetched messages from librdkafka by its callback: one call of `rd_kafka_consume_callback_queue` hands over all that
-//! lies ready, where `poll` takes a lock, an event and an allocation for each message. rdkafka has no safe call for it, so
-//! this file alone has the unsafe ones. `sources/examples/drain.rs` measures the ways side by side; its head has figures.
+//! Taking fetched messages from librdkafka by arrays: one call of `rd_kafka_consume_batch_queue` gives what lies ready, where
+//! `poll` takes an event and an allocation for each message. Its callback costs as little, but takes all that is queued away
+//! for as long as it runs: the fetcher sees an empty queue and fetches on without bound (2 GB in ten seconds). rdkafka has no
+//! safe call for either, so this file alone has the unsafe ones. `sources/examples/drain.rs` measures the ways side by side.
 //!
 //! Errors of the client as a whole (brokers away, credentials) and statistics stay on the consumer's main queue, which
 //! must go on being polled.
@@ -19,22 +20,34 @@ use stream::{Fault, Header};
 pub(super) struct FetchQueue {
     client: *mut rd_kafka_t,
     queue: NonNull<rd_kafka_queue_t>,
+    /// Taken from the queue, the next one last.
+    taken: Vec<Taken>,
+    /// What the next array is written to; empty in between.
+    array: Vec<*mut rd_kafka_message_t>,
+}
+
+/// Messages in an array: few enough that they are still in the cache when they are looked at.
+const ARRAY: usize = 512;
+
+/// A message that is ours, and given back once.
+struct Taken(NonNull<rd_kafka_message_t>);
+
+impl Drop for Taken {
+    #[allow(unsafe_code, reason = "gives the message back")]
+    fn drop(&mut self) {
+        // SAFETY: librdkafka gave it to us, and it is destroyed here alone.
+        unsafe { rd_kafka_message_destroy(self.0.as_ptr()) };
+    }
 }
 
 #[allow(unsafe_code, reason = "librdkafka's handles may be used from any thread")]
 // SAFETY: librdkafka's clients and queues are synchronised inside; ours is used by one thread at a time.
 unsafe impl Send for FetchQueue {}
 
-/// A message, or the error that stands in its place, while its callback lasts.
+/// A message, or the error that stands in its place.
 pub(super) struct Fetched<'a> {
     message: &'a rd_kafka_message_t,
     lifetime: PhantomData<&'a [u8]>,
-}
-
-struct Taking<'a> {
-    client: *mut rd_kafka_t,
-    left: usize,
-    each: &'a mut dyn FnMut(&Fetched<'_>) -> bool,
 }
 
 impl FetchQueue {
@@ -44,7 +57,7 @@ impl FetchQueue {
         // SAFETY: the client lives; the queue is destroyed once, in drop.
         let queue = NonNull::new(unsafe { rd_kafka_queue_new(client) });
         let queue = queue.ok_or_else(|| Fault::failed("cannot make a Kafka queue", "no memory", "free memory"))?;
-        Ok(FetchQueue { client, queue })
+        Ok(FetchQueue { client, queue, taken: Vec::new(), array: Vec::with_capacity(ARRAY) })
     }
 
     /// Messages of this partition, which must be assigned, come here from now on.
@@ -65,40 +78,48 @@ impl FetchQueue {
     }
 
     /// Hand over at most `limit` messages, waiting at most `wait` for the first, until one is enough. How many.
-    #[allow(unsafe_code, reason = "rdkafka has no safe call for this")]
-    pub(super) fn take(&self, wait: Duration, limit: usize, each: &mut dyn FnMut(&Fetched<'_>) -> bool) -> usize {
-        if limit == 0 {
-            return 0;
+    #[allow(unsafe_code, reason = "looks at a message of librdkafka's")]
+    pub(super) fn take(&mut self, wait: Duration, limit: usize, each: &mut dyn FnMut(&Fetched<'_>) -> bool) -> usize {
+        let mut given = 0;
+        let mut goes_on = true;
+        while goes_on && given < limit {
+            if self.taken.is_empty() {
+                self.fill(Duration::ZERO, ARRAY);
+                // Only the first is waited for.
+                if self.taken.is_empty() && given == 0 {
+                    self.fill(wait, 1);
+                }
+            }
+            let Some(message) = self.taken.pop() else { break };
+            // SAFETY: the message lives until it is dropped, below.
+            goes_on = each(&Fetched { message: unsafe { message.0.as_ref() }, lifetime: PhantomData });
+            given += 1;
         }
-        let mut taking = Taking { client: self.client, left: limit, each };
+        given
+    }
+
+    /// Take what lies ready, at most so many, waiting for the last of them at most so long.
+    #[allow(unsafe_code, reason = "rdkafka has no safe call for this")]
+    fn fill(&mut self, wait: Duration, most: usize) {
         let wait = c_int::try_from(wait.as_millis()).unwrap_or(c_int::MAX);
-        let opaque = (&raw mut taking).cast::<c_void>();
-        // SAFETY: `taking` outlives the call, which is the only one to use it, on this thread.
-        unsafe { rd_kafka_consume_callback_queue(self.queue.as_ptr(), wait, Some(take_one), opaque) };
-        limit - taking.left
+        self.array.reserve(most);
+        // SAFETY: there is room for so many, of which librdkafka says how many it wrote; each is ours from then on.
+        unsafe {
+            let got = rd_kafka_consume_batch_queue(self.queue.as_ptr(), wait, self.array.as_mut_ptr(), most);
+            // Below 0 means that the queue is none of its kind.
+            self.array.set_len(usize::try_from(got).expect("bug: Kafka's queue cannot be read"));
+        }
+        self.taken.extend(self.array.drain(..).rev().filter_map(NonNull::new).map(Taken));
     }
 }
 
 impl Drop for FetchQueue {
     #[allow(unsafe_code, reason = "gives the handle back")]
     fn drop(&mut self) {
+        // Before their queue.
+        self.taken.clear();
         // SAFETY: ours, and given back once.
         unsafe { rd_kafka_queue_destroy(self.queue.as_ptr()) };
-    }
-}
-
-#[allow(unsafe_code, reason = "called by librdkafka")]
-unsafe extern "C" fn take_one(message: *mut rd_kafka_message_t, opaque: *mut c_void) {
-    // SAFETY: librdkafka gives a live message and the pointer that `take` gave it, both for this call alone. A panic
-    // ends the process here, as it does in every reader.
-    unsafe {
-        let taking = &mut *opaque.cast::<Taking<'_>>();
-        let goes_on = (taking.each)(&Fetched { message: &*message, lifetime: PhantomData });
-        taking.left -= 1;
-        if taking.left == 0 || !goes_on {
-            // What is left goes back to the head of the queue.
-            rd_kafka_yield(taking.client);
-        }
     }
 }
 

@@ -166,10 +166,8 @@ fn consumer(settings: &KafkaSettings) -> Result<BaseConsumer<Watch>, Fault> {
     let mut config = client::config(&settings.brokers, &settings.properties)?;
     // Defaults that the user's properties may change.
     let tuned = [
-        ("queued.min.messages", "200000"),
         ("queued.max.messages.kbytes", "32768"),
         ("fetch.queue.backoff.ms", "20"),
-        ("fetch.message.max.bytes", "4194304"),
         ("fetch.wait.max.ms", "100"),
         ("statistics.interval.ms", "1000"),
     ];
@@ -247,11 +245,14 @@ impl Lane {
 
 impl SourceReader for KafkaReader {
     fn read(&mut self, wait: Duration, limit: usize, into: &mut dyn RecordSink) -> Result<ReadState, Fault> {
-        let Some(Link { queue, consumer }) = &self.link else {
-            std::thread::sleep(wait);
-            return Ok(ReadState::Waiting);
-        };
-        self.listen(consumer)?;
+        match &self.link {
+            Some(Link { consumer, .. }) => self.listen(consumer)?,
+            None => {
+                std::thread::sleep(wait);
+                return Ok(ReadState::Waiting);
+            }
+        }
+        let Some(Link { queue, consumer }) = &mut self.link else { return Ok(ReadState::Waiting) };
         let (lanes, lane_of) = (&mut self.lanes, &self.lane_of);
         let (mut beyond, mut errors) = (Vec::new(), Vec::new());
         let taken = queue.take(wait, limit, &mut |fetched| {

@@ -1,5 +1,6 @@
 //! Against a real broker: what is read, what is refused, where positions end.
 
+mod ahead;
 mod growing;
 
 use super::client::{Watch, admin, config};
