@@ -129,6 +129,11 @@ impl<'a> Fetched<'a> {
         (code != RDKafkaErrorCode::NoError).then_some(code)
     }
 
+    /// What librdkafka says of an error in its own words, which stand in the payload's place.
+    pub(super) fn why(&self) -> String {
+        String::from_utf8_lossy(self.payload().unwrap_or_default()).trim_end_matches('\0').to_owned()
+    }
+
     pub(super) fn partition(&self) -> i32 {
         self.message.partition
     }

@@ -103,20 +103,20 @@ impl KafkaReader {
         while let Some(said) = consumer.poll(Duration::ZERO) {
             match said {
                 Ok(message) => panic!("bug: partition {} is not forwarded to its reader", message.partition()),
-                Err(error) => self.trouble(&error)?,
+                Err(error) => self.trouble(&error, "")?,
             }
         }
         Ok(())
     }
 
     /// Trouble that passes is waited out: librdkafka reconnects by itself. The rest ends the process.
-    fn trouble(&self, error: &KafkaError) -> Result<(), Fault> {
+    fn trouble(&self, error: &KafkaError, why: &str) -> Result<(), Fault> {
         use RDKafkaErrorCode as Code;
         let what = format!("cannot read the topic \"{}\"", self.settings.topic);
         let Some(code) = error.rdkafka_error_code() else { return Err(client::fault(what, error)) };
         match code {
             _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => Err(client::fault(what, error)),
-            Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation => Err(self.gone(error)),
+            Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation => Err(self.gone(error, why)),
             // A broker may say so in passing; the next start finds out.
             Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => Err(Fault::failed(
                 what,
@@ -129,7 +129,7 @@ impl KafkaReader {
                 "check the broker's disks; restore the partition from a healthy replica",
             )),
             code if client::passes(code) => {
-                tracing::debug!("reading topic \"{}\": {error}", self.settings.topic);
+                tracing::debug!("reading topic \"{}\": {error} {why}", self.settings.topic);
                 Ok(())
             }
             _ => Err(client::fault(what, error)),
@@ -137,7 +137,7 @@ impl KafkaReader {
     }
 
     /// librdkafka says that an offset is not there, but not of which partition.
-    fn gone(&self, error: &KafkaError) -> Fault {
+    fn gone(&self, error: &KafkaError, why: &str) -> Fault {
         for lane in &self.lanes {
             let bounds =
                 self.link.as_ref().map(|link| offsets::bounds(&link.consumer, &self.settings.topic, lane.number));
@@ -150,7 +150,7 @@ impl KafkaReader {
         let offsets: Vec<String> = self.lanes.iter().map(|lane| format!("{}: {}", lane.number, lane.next)).collect();
         Fault::refused(
             format!("cannot go on in topic \"{}\"", self.settings.topic),
-            format!("{error}; our offsets by partition are {}", offsets.join(", ")),
+            format!("{error}: {why}; our offsets by partition are {}", offsets.join(", ")),
             format!(
                 "compare with: kafka-get-offsets.sh --bootstrap-server {} --topic {}",
                 self.settings.brokers, self.settings.topic
@@ -261,14 +261,14 @@ impl SourceReader for KafkaReader {
                 None if lanes[index].hand_over(index, fetched, into) => {}
                 None => beyond.push(index),
                 Some(RDKafkaErrorCode::PartitionEOF) => lanes[index].at_end(index, fetched.offset(), into),
-                Some(code) => errors.push(KafkaError::MessageConsumption(code)),
+                Some(code) => errors.push((KafkaError::MessageConsumption(code), fetched.why())),
             }
             !into.is_full()
         });
         if taken > errors.len() {
             consumer.context().here();
         }
-        errors.iter().try_for_each(|error| self.trouble(error))?;
+        errors.iter().try_for_each(|(error, why)| self.trouble(error, why))?;
         beyond.sort_unstable();
         beyond.dedup();
         beyond.into_iter().try_for_each(|index| self.pause(index, true))?;
@@ -277,9 +277,14 @@ impl SourceReader for KafkaReader {
 
     fn pause(&mut self, partition: usize, paused: bool) -> Result<(), Fault> {
         let Some(Link { consumer, .. }) = &self.link else { return Ok(()) };
-        let mut list = TopicPartitionList::new();
-        list.add_partition(&self.settings.topic, self.lanes[partition].number);
-        let done = if paused { consumer.pause(&list) } else { consumer.resume(&list) };
+        let Lane { number, next, .. } = self.lanes[partition];
+        let resume = |list: TopicPartitionList| {
+            // Where to go on is ours to say: taking arrays, librdkafka (below 2.13) counts the end of a partition as a message,
+            // would go on behind the next one and lose it (https://github.com/confluentinc/librdkafka/pull/5213).
+            consumer.seek_partitions(list, Duration::ZERO).and_then(|list| consumer.resume(&list))
+        };
+        let list = self.list(&[(number, next)]);
+        let done = list.and_then(|list| if paused { consumer.pause(&list) } else { resume(list) });
         done.map_err(|error| client::fault("cannot pause or resume a Kafka partition", &error))
     }
 

@@ -2,6 +2,7 @@
 
 mod ahead;
 mod growing;
+mod pauses;
 
 use super::client::{Watch, admin, config};
 use super::topic::{block_on, ensure};
@@ -290,38 +291,6 @@ fn offsets_that_are_gone_are_refused() {
     read_until(&mut *reader, &mut seen, &[10]);
     assert_eq!(seen.values(), numbered("a", 10)[4..]);
     assert_eq!(open(10).unwrap().read(Duration::ZERO, 10, &mut seen), Ok(ReadState::Waiting));
-}
-
-#[test]
-fn a_paused_partition_waits_and_then_goes_on_without_a_gap() {
-    let topic = topic_with("pause", 2, &[]);
-    let plain = producer(&[]);
-    let send_to = |partition: i32, values: Vec<String>| {
-        for value in values {
-            let record = BaseRecord::<[u8], str>::to(&topic).payload(&value).partition(partition);
-            plain.send(record).map_err(|(error, _)| error).unwrap();
-        }
-        plain.flush(WAIT).unwrap();
-    };
-    send_to(0, numbered("a", 3000));
-    send_to(1, numbered("b", 3000));
-    let source = source(&topic);
-    let mut reader = source.open(&positions(&source)).unwrap();
-    let mut seen = Seen::default();
-    for _ in 0..400 {
-        reader.read(Duration::from_millis(50), 100, &mut seen).unwrap();
-        if seen.next.get(&0).is_some_and(|next| *next > 0) {
-            break;
-        }
-    }
-    reader.pause(0, true).unwrap();
-    read_until(&mut *reader, &mut seen, &[0, 3000]);
-    reader.pause(0, false).unwrap();
-    read_until(&mut *reader, &mut seen, &[3000, 3000]);
-    for partition in 0..2 {
-        let offsets = seen.records.iter().filter(|record| record.partition == partition).map(|record| record.offset);
-        assert!(offsets.eq(0..3000), "partition {partition} has a gap or a repetition");
-    }
 }
 
 #[test]
