@@ -13,6 +13,7 @@ pub struct PartitionJudge {
 
 impl PartitionJudge {
     /// Judge a record with W(p) before it, then let it move W(p).
+    #[inline]
     pub fn accept(&mut self, at: EventTime, rules: &TimeRules, assigner: &mut Assigner) -> LateMask {
         let mask = rules.judge(at, self.watermark, assigner);
         self.watermark = Some(rules.advance(self.watermark, at));

@@ -23,6 +23,7 @@ impl EventTime {
     }
 
     /// A record's own time: 1970 to 9999, or none.
+    #[inline]
     pub fn valid(millis: i64) -> Option<Self> {
         (0..=Self::LAST_VALID.0).contains(&millis).then_some(EventTime(millis))
     }
@@ -38,17 +39,20 @@ impl EventTime {
     }
 
     /// The minute that holds this instant. Only for instants a record may carry.
+    #[inline]
     pub fn minute(self) -> Minute {
         assert!(self.0 >= 0, "event times before 1970 are dead letters");
         Minute(u32::try_from(self.0 / 60_000).expect("event times end with the year 9999"))
     }
 
     /// Earlier by `by`; stays at [`EventTime::MIN`] and [`EventTime::MAX`].
+    #[inline]
     pub fn minus(self, by: Duration) -> Self {
         if self == Self::MAX { self } else { EventTime(self.0.saturating_sub(millis(by))) }
     }
 
     /// Later by `by`; stays at [`EventTime::MIN`] and [`EventTime::MAX`] (Flink: the clean-up time must not overflow).
+    #[inline]
     pub fn plus(self, by: Duration) -> Self {
         if self == Self::MIN { self } else { EventTime(self.0.saturating_add(millis(by))) }
     }

@@ -7,6 +7,7 @@ pub const KEY_GROUPS: u16 = 1024;
 
 /// The stable hash of a key: XXH3, 64 bits, seed 0, over its UTF-8 bytes. Written into journals by way of the key
 /// group, so it can never change within a format version; golden tests hold it.
+#[inline]
 pub fn key_hash(key: &str) -> u64 {
     xxhash_rust::xxh3::xxh3_64(key.as_bytes())
 }

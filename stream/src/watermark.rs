@@ -35,6 +35,7 @@ pub struct TimeRules {
 
 impl TimeRules {
     /// W(p) after a record at `at` was accepted: never back.
+    #[inline]
     pub fn advance(&self, watermark: Option<EventTime>, at: EventTime) -> EventTime {
         let new = at.minus(self.out_of_orderness);
         watermark.map_or(new, |old| old.max(new))
@@ -42,6 +43,7 @@ impl TimeRules {
 
     /// The windows for which a record at `at` is late under `watermark`, W(p) *before* the record moves it:
     /// `end + allowed_lateness <= W(p)`.
+    #[inline]
     pub fn judge(&self, at: EventTime, watermark: Option<EventTime>, assigner: &mut Assigner) -> LateMask {
         let Some(watermark) = watermark else { return LateMask::NONE };
         // end > at, so nothing can be late before this.

@@ -217,6 +217,7 @@ impl Assigner {
     }
 
     /// The window of `kind` that holds `at`.
+    #[inline]
     pub fn assign(&mut self, kind: KindIndex, at: EventTime) -> Window {
         let last = &mut self.last[usize::from(kind)];
         match last {
