@@ -82,7 +82,7 @@ impl Panes {
     /// Bring the cells of keys that will be counted next into the cache, all of them at once.
     pub(crate) fn fetch(&self, slots: impl Iterator<Item = Slot>) {
         let pane = |slot, kind| self.cells.get(slot, kind).pane;
-        // Cells of a key lie in two lines of the cache at most.
+        // The first and the last of a key's cells: with up to five kinds, that is all lines of the cache that they lie in.
         let last = self.cells.items() - 1;
         std::hint::black_box(slots.fold(0, |read, slot| read ^ pane(slot, 0) ^ pane(slot, last)));
     }

@@ -129,7 +129,8 @@ fn drain(brokers: &str, topic: &str, way: &str) -> Seen {
     config
         .set("queued.max.messages.kbytes", "32768")
         .set("fetch.queue.backoff.ms", "20")
-        .set("fetch.wait.max.ms", "100");
+        .set("fetch.min.bytes", "65536")
+        .set("fetch.wait.max.ms", "50");
     config.set("enable.auto.offset.store", "false").set("statistics.interval.ms", "1000");
     let consumer: BaseConsumer = config.create().expect("a consumer");
     let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(10)).expect("the broker answers");
