@@ -150,7 +150,7 @@ impl KafkaReader {
         let offsets: Vec<String> = self.lanes.iter().map(|lane| format!("{}: {}", lane.number, lane.next)).collect();
         Fault::refused(
             format!("cannot go on in topic \"{}\"", self.settings.topic),
-            format!("{error}: {why}; our offsets by partition are {}", offsets.join(", ")),
+            format!("{error} {why}; our offsets by partition are {}", offsets.join(", ")),
             format!(
                 "compare with: kafka-get-offsets.sh --bootstrap-server {} --topic {}",
                 self.settings.brokers, self.settings.topic
@@ -247,14 +247,13 @@ impl Lane {
 
 impl SourceReader for KafkaReader {
     fn read(&mut self, wait: Duration, limit: usize, into: &mut dyn RecordSink) -> Result<ReadState, Fault> {
-        match &self.link {
-            Some(Link { consumer, .. }) => self.listen(consumer)?,
-            None => {
-                std::thread::sleep(wait);
-                return Ok(ReadState::Waiting);
-            }
+        if let Some(Link { consumer, .. }) = &self.link {
+            self.listen(consumer)?;
         }
-        let Some(Link { queue, consumer }) = &mut self.link else { return Ok(ReadState::Waiting) };
+        let Some(Link { queue, consumer }) = &mut self.link else {
+            std::thread::sleep(wait);
+            return Ok(ReadState::Waiting);
+        };
         let (lanes, lane_of) = (&mut self.lanes, &self.lane_of);
         let (mut beyond, mut errors) = (Vec::new(), Vec::new());
         let taken = queue.take(wait, limit, &mut |fetched| {
