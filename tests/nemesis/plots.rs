@@ -108,6 +108,7 @@ impl Plot {
             k: 5,
             videos: 40,
             retain_seconds: 3600,
+            drift_seconds: 600,
         };
         let schedule = Schedule { seed: 7, family: Family::All, terms, steps: self.steps() };
         run_round(&Plan {

@@ -170,6 +170,7 @@ fn set(plan: &Plan<'_>, links: BTreeMap<Service, Link>, clock: SystemClock) -> S
         .with("topk.k", terms.k as i64)
         .with("journal.retain", format!("{}s", terms.retain_seconds))
         .with("time.idle_timeout", "1h")
+        .with("time.max_drift", format!("{}s", terms.drift_seconds))
         .with("retention.minute", "forever")
         .with("retention.hour", "forever")
         .with("retention.day", "forever");

@@ -155,6 +155,8 @@ pub(crate) struct Terms {
     pub(crate) videos: u64,
     /// How long the journal keeps what compaction has replaced.
     pub(crate) retain_seconds: u64,
+    /// How far one partition may be read ahead of the slowest, in event time.
+    pub(crate) drift_seconds: u64,
 }
 
 /// A round before it begins.
@@ -179,6 +181,9 @@ impl Schedule {
             k: *moments.one_of(&[5, 50, 200]),
             videos: *moments.one_of(&[40, 400]),
             retain_seconds: *moments.one_of(&[0, 5, 3600]),
+            // Drawn apart, so that a seed's steps stay what they were before this was drawn. The least is more than partitions lie
+            // apart when the load ends: nobody would go on then.
+            drift_seconds: *Moments::of(!seed).one_of(&[20, 60, 600]),
         };
         let (mut steps, mut left) = (Vec::new(), seconds.saturating_mul(1000));
         let mut kills_of_child = 0;

@@ -14,8 +14,12 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
-use std::io::Read;
+use std::cell::RefCell;
+use std::io::{self, Read};
 use stream::{Fault, RecordHash};
+use zstd::bulk::Compressor;
+use zstd::stream::read::Decoder;
+use zstd::zstd_safe::DCtx;
 
 /// The journal format that this program writes, and the only one it reads.
 pub const FORMAT_VERSION: u16 = 1;
@@ -81,7 +85,7 @@ pub(super) fn seal(kind: Kind, header: &impl Serialize, sections: &[Vec<u8>]) ->
         if section.len() as u64 > SECTION_BYTES_MAX {
             return Err(wrong(format!("a section has {} bytes, over {SECTION_BYTES_MAX}", section.len())));
         }
-        packed.push(zstd::bulk::compress(section, LEVEL).map_err(|error| wrong(error.to_string()))?);
+        packed.push(compress(section).map_err(|error| wrong(error.to_string()))?);
     }
     let body: usize = packed.iter().map(|section| section.len() + 16).sum();
     let mut bytes = Vec::with_capacity(FIXED + header.len() + body + HASH);
@@ -180,15 +184,36 @@ impl Opened {
         if *raw > SECTION_BYTES_MAX {
             return Err(wrong(format!("it claims {raw} bytes")));
         }
-        let decoder =
-            zstd::stream::read::Decoder::with_buffer(&stored[..]).map_err(|error| wrong(error.to_string()))?;
-        let mut unpacked = Vec::with_capacity((*raw).min(stored.len() as u64 * 16) as usize);
-        decoder.take(raw + 1).read_to_end(&mut unpacked).map_err(|error| wrong(error.to_string()))?;
+        let unpacked = decompress(stored, *raw).map_err(|error| wrong(error.to_string()))?;
         if unpacked.len() as u64 != *raw {
             return Err(wrong("its length does not fit".into()));
         }
         Ok(unpacked)
     }
+}
+
+thread_local! {
+    // Made once for each thread: for a small section, to make one costs more than to use it.
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+    static DECOMPRESSOR: RefCell<Option<DCtx<'static>>> = const { RefCell::new(None) };
+}
+
+fn compress(section: &[u8]) -> io::Result<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|compressor| match compressor {
+        Some(compressor) => compressor.compress(section),
+        None => compressor.insert(Compressor::new(LEVEL)?).compress(section),
+    })
+}
+
+/// At most one byte more than `raw`.
+fn decompress(stored: &[u8], raw: u64) -> io::Result<Vec<u8>> {
+    DECOMPRESSOR.with_borrow_mut(|context| {
+        let context = context.get_or_insert_with(DCtx::create);
+        let mut unpacked = Vec::with_capacity(raw.min(stored.len() as u64 * 16) as usize);
+        // It begins anew, wherever the section before ended.
+        Decoder::with_context(stored, context).take(raw + 1).read_to_end(&mut unpacked)?;
+        Ok(unpacked)
+    })
 }
 
 /// SHA-256 of some bytes.

@@ -47,6 +47,8 @@ thread_local! {
     static HERE: RefCell<Option<Arc<Fibers>>> = const { RefCell::new(None) };
     /// Of each fiber of the run that this thread is in; none while it runs, and once it has ended.
     static STACKS: RefCell<Vec<Option<Stack>>> = const { RefCell::new(Vec::new()) };
+    /// Of fibers that have ended, for those that begin: memory that is new costs more than most turns.
+    static SPARE: RefCell<Vec<Stack>> = const { RefCell::new(Vec::new()) };
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
@@ -162,8 +164,9 @@ impl Fibers {
         let mut stack =
             STACKS.with_borrow_mut(|stacks| stacks[me].take()).expect("only who has not ended gets the turn");
         stack.resume();
-        if !stack.is_done() {
-            STACKS.with_borrow_mut(|stacks| stacks[me] = Some(stack));
+        match stack.is_done() {
+            true => SPARE.with_borrow_mut(|spare| spare.push(stack)),
+            false => STACKS.with_borrow_mut(|stacks| stacks[me] = Some(stack)),
         }
     }
 
@@ -190,7 +193,14 @@ impl Fibers {
         state.alive.push(me);
         drop(state);
         let fibers = self.clone();
-        let stack = Gn::new_opt(STACK, move || fibers.live(me, work));
+        let life = move || fibers.live(me, work);
+        let stack = match SPARE.with_borrow_mut(Vec::pop) {
+            Some(mut stack) => {
+                stack.init_code(life);
+                stack
+            }
+            None => Gn::new_opt(STACK, life),
+        };
         STACKS.with_borrow_mut(|stacks| stacks.push(Some(stack)));
     }
 
