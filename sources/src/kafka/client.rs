@@ -4,7 +4,7 @@ use super::unreachable;
 use rdkafka::admin::AdminClient;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
-use rdkafka::consumer::ConsumerContext;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
@@ -91,6 +91,16 @@ pub(super) fn create<T: FromClientConfigAndContext<Watch>>(config: &ClientConfig
 /// A client that asks and creates.
 pub(super) fn admin(brokers: &str, properties: &BTreeMap<String, String>) -> Result<AdminClient<Watch>, Fault> {
     create(&config(brokers, properties)?)
+}
+
+/// Take what a client that only asks has to say: errors and log lines, which nobody else takes. Without any time rdkafka's poll would
+/// return after the first of them, as it does when there is none.
+pub(super) fn hear(prober: &BaseConsumer<Watch>, within: Duration) {
+    for _ in 0..1000 {
+        if prober.poll(within).is_none() {
+            break;
+        }
+    }
 }
 
 /// Whether librdkafka goes on by itself, or the same call may succeed later.

@@ -63,7 +63,7 @@ fn start(settings: &KafkaSettings) -> Result<SyncSender<Question>, Fault> {
 /// Until the source is gone. A query begins after its question, so after the silence that led to it.
 fn answer_all(client: &BaseConsumer<Watch>, topic: &str, asked: &Receiver<Question>) {
     while let Ok(Question { number, index, answer }) = asked.recv() {
-        while client.poll(Duration::ZERO).is_some() {}
+        client::hear(client, Duration::from_millis(1));
         let end = match offsets::bounds(client, topic, number) {
             Ok((_, end)) => {
                 client.context().here();

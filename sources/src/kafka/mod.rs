@@ -81,11 +81,7 @@ impl KafkaSource {
 
     /// Errors and log lines of the prober, which nobody else takes.
     fn drain(&self) {
-        for _ in 0..1000 {
-            if self.prober.poll(Duration::ZERO).is_none() {
-                break;
-            }
-        }
+        client::hear(&self.prober, Duration::from_millis(1));
     }
 
     /// The partitions that this job sees.
@@ -122,7 +118,9 @@ impl Source for KafkaSource {
             cluster,
             topic: topic.clone(),
             topic_id: match seeded(Bug::NoTopicId) {
-                false => topic_id::describe(self.prober.client(), topic).unwrap_or_default(),
+                false => topic_id::describe(self.prober.client(), topic)
+                    .map_err(|fault| unreachable::named(fault, brokers))?
+                    .unwrap_or_default(),
                 true => String::new(),
             },
         })

@@ -329,6 +329,9 @@ fn the_topic_is_identified_and_must_be_there_and_not_compacted() {
     assert_eq!(names, ["0", "1", "10", "11", "2", "3", "4", "5", "6", "7", "8", "9"]);
 
     let absent = unique("absent");
+    // Not "none", as where a broker has no ids: that would be another topic than the one of the journal.
+    let fault = topic_id::describe(source.prober.client(), &absent).unwrap_err();
+    assert!(fault.is_transient(), "{fault}");
     let fault = self::source(&absent).partitions().unwrap_err();
     assert!(fault.hint.contains(&format!("--create --topic {absent}")), "{fault}");
     assert_eq!(self::source(&absent).identity().unwrap_err(), fault);

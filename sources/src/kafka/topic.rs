@@ -1,6 +1,6 @@
 //! Questions about a topic, and its creation.
 
-use super::client::{Complaint, DEADLINE, Watch, fault};
+use super::client::{Complaint, DEADLINE, Watch, fault, hear};
 use super::unreachable;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -28,11 +28,7 @@ pub(super) fn find(prober: &BaseConsumer<Watch>, topic: &str) -> Result<Option<V
 
 /// Nobody answered: because of what librdkafka has said meanwhile, if it has.
 fn unanswered(prober: &BaseConsumer<Watch>, what: String, error: &KafkaError) -> Fault {
-    for _ in 0..1000 {
-        if prober.poll(Duration::ZERO).is_none() {
-            break;
-        }
-    }
+    hear(prober, Duration::from_millis(50));
     match prober.context().take_complaint() {
         Some(Complaint { refused: true, reason }) => {
             Fault::failed(what, reason, "check security.protocol, ssl.… and sasl.… in source.kafka.properties")

@@ -2,15 +2,19 @@
 
 use stream::Fault;
 
-/// What to do about brokers that are away; the one place of these words.
-pub(super) const HINT: &str = "check that the brokers of source.kafka.brokers can be reached";
+/// What to do about brokers that are away; the one place of these words. One that speaks TLS to a client that does not closes the
+/// connection, and librdkafka 2.12 says no more than that.
+pub(super) const HINT: &str = "check that the brokers of source.kafka.brokers can be reached, and that source.kafka.properties has the \
+     security.protocol that they speak there";
 
 /// The same fault, naming the brokers if they are what it is about.
 pub(super) fn named(fault: Fault, brokers: &str) -> Fault {
     if fault.hint != HINT {
         return fault;
     }
-    Fault { hint: format!("check that the brokers {brokers} (source.kafka.brokers) can be reached"), ..fault }
+    let hint =
+        HINT.replace("the brokers of source.kafka.brokers", &format!("the brokers {brokers} (source.kafka.brokers)"));
+    Fault { hint, ..fault }
 }
 
 #[cfg(test)]
@@ -44,7 +48,9 @@ mod tests {
             until_end: false,
         };
         let source = KafkaSource::new(settings).unwrap();
-        assert_named(&source.identity().unwrap_err(), &brokers);
+        let fault = source.identity().unwrap_err();
+        assert_named(&fault, &brokers);
+        assert!(fault.why.contains("Connection refused"), "librdkafka's own words are missing: {fault}");
     }
 
     #[test]
