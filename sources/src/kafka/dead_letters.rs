@@ -14,6 +14,8 @@ use stream::{Bug, Claim, DeadLetter, FailPoint, Fault, Follower, Generation, Pro
 
 /// How long one call to the transaction coordinator may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long one try to abort a transaction may take.
+const ABORT_TRY: Duration = Duration::from_millis(500);
 /// Room for the greatest record that a consumer is given, and our headers.
 const MAX_MESSAGE_BYTES: &str = "100000000";
 
@@ -150,7 +152,7 @@ impl DeadLetterProducer {
     /// Undo what was sent; the caller gives the whole step again if that helps.
     fn give_up(&self, producer: &BaseProducer<Watch>, error: &KafkaError) -> Fault {
         let first = producer.context().take_undelivered();
-        match producer.abort_transaction(PATIENCE) {
+        match abort(producer) {
             Ok(()) => {
                 producer.context().take_undelivered();
                 self.fault(producer, first.as_ref().unwrap_or(error))
@@ -181,6 +183,21 @@ impl DeadLetterProducer {
             }
             (_, None) if retriable => Fault::transient(what, error, "check that the brokers can be reached"),
             (_, None) => client::fault(what, error),
+        }
+    }
+}
+
+/// What a transaction takes with it is reported as not delivered, and librdkafka goes on aborting only once all of that has been taken:
+/// nobody else takes it, so it is taken between short tries. One that ran out of time is gone on with by the next.
+fn abort(producer: &BaseProducer<Watch>) -> Result<(), KafkaError> {
+    let mut tries = PATIENCE.as_millis() / ABORT_TRY.as_millis();
+    loop {
+        let done = producer.abort_transaction(ABORT_TRY);
+        producer.poll(Duration::from_millis(1));
+        tries -= 1;
+        match done {
+            Err(KafkaError::Transaction(error)) if error.is_retriable() && tries > 0 => {}
+            done => return done,
         }
     }
 }

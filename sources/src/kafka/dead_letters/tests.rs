@@ -58,6 +58,22 @@ fn what_was_confirmed_is_looked_for_once_the_coordinator_has_failed() {
     letters.write(&step(9, &[4])).unwrap();
 }
 
+/// As after a broker was killed in the middle of a transaction: it used to be aborted in vain, over and over.
+#[test]
+fn letters_that_were_not_delivered_are_given_up_and_written_again() {
+    let (topic, claim) = (unique("dead"), Claim { job: unique("job"), generation: Generation(1) });
+    let mut letters = letters(&topic, "views");
+    letters.claim(&claim).unwrap();
+    let producer = letters.producer.take().unwrap();
+    producer.begin_transaction().unwrap();
+    (0..500).for_each(|offset| letters.send(&producer, Sequence(4), &letter(offset)).unwrap());
+    let fault = letters.give_up(&producer, &KafkaError::Canceled);
+    assert!(!fault.why.contains("outstanding"), "it was not aborted: {fault}");
+    letters.producer = Some(producer);
+    letters.write(&step(4, &[0, 1])).unwrap();
+    assert_eq!(letters.look().unwrap().unwrap().sequence, Sequence(4));
+}
+
 #[test]
 fn dead_letters_are_written_exactly_once_across_a_crash() {
     let (topic, job) = (unique("dead"), unique("job"));
