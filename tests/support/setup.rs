@@ -171,7 +171,10 @@ impl Setup {
     pub fn config(&self) -> PathBuf {
         let path = self.path("topk.toml");
         let lines: Vec<String> = self.settings.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
-        std::fs::write(&path, lines.concat()).expect("the temporary folder can be written");
+        // Another `topk` may be reading it just now, and half a file is other settings: it is exchanged as a whole.
+        let whole = self.path("topk.toml.whole");
+        std::fs::write(&whole, lines.concat()).expect("the temporary folder can be written");
+        std::fs::rename(&whole, &path).expect("the temporary folder can be written");
         path
     }
 
