@@ -3,7 +3,7 @@
 
 use crate::drift::Alignment;
 use crate::pauses::Pauses;
-use crate::silence::Silence;
+use crate::silence::{Silence, Verdict};
 use crate::ticker::{Close, Ticker};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, OnceLock};
@@ -94,8 +94,14 @@ impl ReaderThread {
                     self.reader.source.ask_end(index)?;
                 }
                 for (index, end) in self.reader.source.told_ends() {
-                    if silence.told(index, end) {
-                        self.reader.intake.propose_idle(index);
+                    match silence.told(index, end) {
+                        Verdict::Nothing => {}
+                        Verdict::Idle => self.reader.intake.propose_idle(index),
+                        Verdict::StandsStill => {
+                            let (partition, at) = (&self.reader.partitions[index].name, silence.position(index));
+                            tracing::warn!(%partition, at, ?end, "nothing comes of a partition, though there is more to read; connecting anew");
+                            self.reader.source.renew()?;
+                        }
                     }
                 }
             }

@@ -10,7 +10,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use stream::{Fault, PartitionInfo, PartitionPosition, ReadState, RecordSink, Source, SourceIdentity, SourceReader};
+use stream::{
+    Fault, PartitionEnd, PartitionInfo, PartitionPosition, ReadState, RecordSink, Source, SourceIdentity, SourceReader,
+};
 use tail::Tail;
 
 /// How long to leave files alone that had nothing new.
@@ -135,7 +137,7 @@ struct FileReader {
     turn: usize,
     reads: u32,
     /// Ends asked for and not yet told.
-    ends: Vec<(usize, Option<i64>)>,
+    ends: Vec<(usize, Option<PartitionEnd>)>,
 }
 
 impl FileReader {
@@ -182,7 +184,7 @@ impl SourceReader for FileReader {
         Ok(())
     }
 
-    fn told_ends(&mut self) -> Vec<(usize, Option<i64>)> {
+    fn told_ends(&mut self) -> Vec<(usize, Option<PartitionEnd>)> {
         std::mem::take(&mut self.ends)
     }
 }

@@ -50,7 +50,9 @@ pub use ranking::{Ranking, RowBlock, WindowStatus, WindowTotals};
 pub use record::{Header, RawRecord, RecordIdentity};
 pub use report::{PartitionReport, Report};
 pub use seeded::{Bug, Catcher, seeded};
-pub use source::{PartitionInfo, PartitionPosition, ReadState, RecordSink, Source, SourceIdentity, SourceReader};
+pub use source::{
+    PartitionEnd, PartitionInfo, PartitionPosition, ReadState, RecordSink, Source, SourceIdentity, SourceReader,
+};
 pub use state::{GroupState, PaneCell};
 pub use vocabulary::Vocabulary;
 pub use watermark::{LateMask, TimeRules, job_watermark};

@@ -42,6 +42,15 @@ pub struct PartitionInfo {
     pub start: i64,
 }
 
+/// Where a partition ends, asked of whoever holds it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PartitionEnd {
+    /// The offset after everything that was written, visible or not yet.
+    pub written: i64,
+    /// The offset after the last record that its reader can be given now.
+    pub readable: i64,
+}
+
 /// Where to begin in a partition.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PartitionPosition {
@@ -122,10 +131,17 @@ pub trait SourceReader: Send {
         Ok(())
     }
 
-    /// Answers that have come since the last call: the partition, and the end of everything written to it, visible or
-    /// not yet; none if nobody answered in time.
-    fn told_ends(&mut self) -> Vec<(usize, Option<i64>)> {
+    /// Answers that have come since the last call: the partition, and where it ends; none if nobody answered in time.
+    fn told_ends(&mut self) -> Vec<(usize, Option<PartitionEnd>)> {
         Vec::new()
+    }
+
+    /// Nothing comes of a partition, though there is more to read: connect anew, and go on where each partition stands.
+    ///
+    /// # Errors
+    /// As [`Source::open`].
+    fn renew(&mut self) -> Result<(), Fault> {
+        Ok(())
     }
 
     /// Read these partitions too; their indices follow on those there are.

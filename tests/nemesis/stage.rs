@@ -145,16 +145,28 @@ impl Stage {
             self.tend()?;
             let now = self.clock.monotonic();
             if now - moved.1 > PATIENCE || now - began > PATIENCE_WITH_COMMITS {
-                let pending = std::mem::take(&mut self.pending);
-                let told = self.job.as_ref().map(Running::stderr).unwrap_or_default();
-                let last: Vec<_> = told.lines().rev().take(8).collect();
-                let found =
-                    format!("waited in vain until {what}; {pending:?}; the job's last words, backwards: {last:#?}");
+                let found = format!("waited in vain until {what}; {}", self.who_stands_still());
                 self.checks.hold(LIVES, false, || found);
                 return Err(Over);
             }
             std::thread::sleep(Duration::from_millis(4));
         }
+    }
+
+    /// Whether it is the load, the log or the job that does not go on.
+    fn who_stands_still(&mut self) -> String {
+        let pending = std::mem::take(&mut self.pending);
+        let sent = self.load.as_ref().map(|load| (load.number(), load.is_over()));
+        let (topic, acknowledged) = (self.setup.name(), self.oracle.ends());
+        let log = kafka::ends(topic, self.partitions);
+        let consumed =
+            ask::postgres(&format!("SELECT partition, consumed FROM {topic}.topk_ledger ORDER BY partition"));
+        let told = self.job.as_ref().map(Running::stderr).unwrap_or_default();
+        let last: Vec<_> = told.lines().rev().take(8).collect();
+        format!(
+            "{pending:?}; the load is at (view, over) {sent:?}, acknowledged up to {acknowledged:?}; the log ends at {log:?}; tables have \
+             consumed {consumed:?}; the job's last words, backwards: {last:#?}"
+        )
     }
 
     /// Who watches has looked at everything once more, now that nothing is in the way: a watcher that sees nothing has

@@ -163,6 +163,21 @@ pub fn committed(group: &str, topic: &str, partitions: i32) -> Vec<Option<i64>> 
     told.elements().iter().map(|element| element.offset().to_raw().filter(|offset| *offset >= 0)).collect()
 }
 
+/// Where a topic's partitions end, for a reader of everything and for one of what is committed; or why that is not told.
+pub fn ends(topic: &str, partitions: i32) -> Vec<String> {
+    let wait = Duration::from_secs(10);
+    let readers = ["read_uncommitted", "read_committed"]
+        .map(|level| config().set("isolation.level", level).create::<BaseConsumer>().expect("a consumer"));
+    let end = |reader: &BaseConsumer, partition| match reader.fetch_watermarks(topic, partition, wait) {
+        Ok((_, end)) => end.to_string(),
+        Err(error) => error.to_string(),
+    };
+    let of = |partition| {
+        format!("{partition}: {}", readers.each_ref().map(|reader| end(reader, partition)).join(", committed "))
+    };
+    (0..partitions).map(of).collect()
+}
+
 /// Let a consumer group claim these offsets, by partition.
 ///
 /// # Panics

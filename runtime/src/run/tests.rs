@@ -8,6 +8,7 @@ mod full;
 mod gate;
 mod memory;
 mod script;
+mod still;
 
 use super::*;
 use crate::journal::{Hold, LoadFrom};

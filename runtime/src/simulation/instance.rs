@@ -22,7 +22,7 @@ use crate::observe::Observer;
 use crate::pauses::Pauses;
 use crate::run::Plan;
 use crate::running::TakenOver;
-use crate::silence::Silence;
+use crate::silence::{Silence, Verdict};
 use crate::start::{self, Accepted};
 use crate::ticker::{Close, Ticker};
 use operators::{IntakeSettings, RecordIntake, WindowStore};
@@ -309,9 +309,13 @@ impl Life {
             reader.source.ask_end(index)?;
         }
         for (index, end) in reader.source.told_ends() {
-            if silence.told(index, end) {
-                self.world.meet("a partition is silent");
-                reader.intake.propose_idle(index);
+            match silence.told(index, end) {
+                Verdict::Nothing => {}
+                Verdict::Idle => {
+                    self.world.meet("a partition is silent");
+                    reader.intake.propose_idle(index);
+                }
+                Verdict::StandsStill => reader.source.renew()?,
             }
         }
         Ok(())

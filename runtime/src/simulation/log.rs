@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use stream::{
-    DeadCode, Decode, Event, EventTime, Fault, KeyGroup, PartitionInfo, PartitionPosition, RawRecord, ReadState,
-    RecordSink, Rejection, Source, SourceIdentity, SourceReader,
+    DeadCode, Decode, Event, EventTime, Fault, KeyGroup, PartitionEnd, PartitionInfo, PartitionPosition, RawRecord,
+    ReadState, RecordSink, Rejection, Source, SourceIdentity, SourceReader,
 };
 
 /// A few keys, several of them in the same key group.
@@ -135,7 +135,7 @@ struct Reading {
     world: Arc<World>,
     lanes: Vec<(Arc<str>, i64)>,
     paused: BTreeSet<usize>,
-    told: Vec<(usize, Option<i64>)>,
+    told: Vec<(usize, Option<PartitionEnd>)>,
 }
 
 impl SourceReader for Reading {
@@ -200,11 +200,11 @@ impl SourceReader for Reading {
         }
         drop(log);
         let is_answered = self.world.fibers.below(4) > 0;
-        self.told.push((partition, is_answered.then_some(end)));
+        self.told.push((partition, is_answered.then_some(PartitionEnd { written: end, readable: end })));
         Ok(())
     }
 
-    fn told_ends(&mut self) -> Vec<(usize, Option<i64>)> {
+    fn told_ends(&mut self) -> Vec<(usize, Option<PartitionEnd>)> {
         if self.world.fibers.below(2) == 0 { std::mem::take(&mut self.told) } else { Vec::new() }
     }
 

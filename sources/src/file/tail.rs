@@ -4,7 +4,7 @@ use std::fs::{self, File, Metadata};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use stream::{Fault, RawRecord, RecordSink};
+use stream::{Fault, PartitionEnd, RawRecord, RecordSink};
 
 const BUFFER: usize = 256 << 10;
 /// A line is kept whole whatever its length, up to here: more is no NDJSON file.
@@ -49,10 +49,11 @@ impl Tail {
         self.stop.unwrap_or(self.length.max(self.position)) as i64
     }
 
-    /// The length of the file at the path, asked now.
-    pub(super) fn ask_end(&self) -> Result<i64, Fault> {
+    /// The length of the file at the path, asked now. Nobody is between us and what is in it: we stand where it can be read to.
+    pub(super) fn ask_end(&self) -> Result<PartitionEnd, Fault> {
         let about = fs::metadata(&self.path).or_else(|_| self.reader.get_ref().metadata());
-        about.map(|about| about.len() as i64).map_err(|error| fault(&self.path, error))
+        let written = about.map(|about| about.len() as i64).map_err(|error| fault(&self.path, error))?;
+        Ok(PartitionEnd { written, readable: self.position as i64 })
     }
 
     /// Hand over at most `limit` lines; how many were taken. A file at its end is looked at again only if asked.

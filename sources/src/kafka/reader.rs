@@ -41,6 +41,7 @@ pub(super) struct Lane {
     stop: Option<i64>,
     /// The end as last seen.
     end: i64,
+    paused: bool,
 }
 
 impl KafkaReader {
@@ -60,9 +61,6 @@ impl KafkaReader {
 
     /// Read these too.
     fn assign(&mut self, lanes: Vec<Lane>) -> Result<(), Fault> {
-        if lanes.is_empty() {
-            return Ok(());
-        }
         let offsets: Vec<(i32, i64)> = lanes.iter().map(|lane| (lane.number, lane.next)).collect();
         for lane in lanes {
             let number = lane.number as usize;
@@ -70,7 +68,15 @@ impl KafkaReader {
             self.lane_of[number] = Some(self.lanes.len());
             self.lanes.push(lane);
         }
-        let list = self.list(&offsets).map_err(|error| client::fault("cannot assign Kafka partitions", &error))?;
+        self.fetch(&offsets)
+    }
+
+    /// Let these partitions be fetched from there on, with the consumer that there is or with a new one.
+    fn fetch(&mut self, offsets: &[(i32, i64)]) -> Result<(), Fault> {
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        let list = self.list(offsets).map_err(|error| client::fault("cannot assign Kafka partitions", &error))?;
         let first = self.link.is_none();
         if first {
             let consumer = consumer(&self.settings)?;
@@ -134,6 +140,14 @@ impl KafkaReader {
             }
             _ => Err(client::fault(what, error)),
         }
+    }
+
+    /// As librdkafka may by itself, saying nothing.
+    #[cfg(test)]
+    pub(super) fn lose_sight_of(&self, partition: usize) {
+        let Some(Link { consumer, .. }) = &self.link else { return };
+        let list = self.list(&[(self.lanes[partition].number, self.lanes[partition].next)]).expect("an offset");
+        consumer.pause(&list).expect("it is assigned");
     }
 
     /// librdkafka says that an offset is not there, but not of which partition.
@@ -201,7 +215,7 @@ fn if_gone() -> &'static str {
 impl Lane {
     /// Read on from `next`; the log ends at `end` now.
     pub(super) fn new(number: i32, next: i64, end: i64, stop: Option<i64>) -> Self {
-        Lane { number, next, stop, end }
+        Lane { number, next, stop, end, paused: false }
     }
 
     /// Hand over a message, unless it is beyond where reading stops. False if it is.
@@ -277,6 +291,7 @@ impl SourceReader for KafkaReader {
     }
 
     fn pause(&mut self, partition: usize, paused: bool) -> Result<(), Fault> {
+        self.lanes[partition].paused = paused;
         let Some(Link { consumer, .. }) = &self.link else { return Ok(()) };
         let Lane { number, next, .. } = self.lanes[partition];
         let resume = |list: TopicPartitionList| {
@@ -296,11 +311,25 @@ impl SourceReader for KafkaReader {
     }
 
     fn ask_end(&mut self, partition: usize) -> Result<(), Fault> {
-        self.ends.ask(self.lanes[partition].number, partition, &self.told.0)
+        let Lane { number, next, .. } = self.lanes[partition];
+        self.ends.ask(number, next, partition, &self.told.0)
     }
 
     fn told_ends(&mut self) -> Vec<Told> {
         self.told.1.try_iter().collect()
+    }
+
+    fn renew(&mut self) -> Result<(), Fault> {
+        if let Some(link) = self.link.take() {
+            // Who has lost sight of a partition may take long to part from it: that is not waited for.
+            let parting = std::thread::Builder::new().name("parting".to_owned()).spawn(move || drop(link));
+            parting
+                .map_err(|error| Fault::failed("cannot start thread parting", error, "check the limits on threads"))?;
+        }
+        let offsets: Vec<(i32, i64)> = self.lanes.iter().map(|lane| (lane.number, lane.next)).collect();
+        self.fetch(&offsets)?;
+        let paused: Vec<usize> = (0..self.lanes.len()).filter(|index| self.lanes[*index].paused).collect();
+        paused.into_iter().try_for_each(|index| self.pause(index, true))
     }
 
     fn add(&mut self, added: &[PartitionPosition]) -> Result<(), Fault> {

@@ -9,12 +9,12 @@ fn caught_up(world: &World, workers: usize) -> Running {
     running
 }
 
-fn consumed(running: &Running, world: &World) {
+pub(super) fn consumed(running: &Running, world: &World) {
     let all = || world.script.partitions.lock().unwrap().values().map(|records| records.len() as u64).sum::<u64>();
     until("everything is committed", || running.begun.consumed + running.totals().consumed == all());
 }
 
-fn stopped(running: Running) -> Arc<Commit> {
+pub(super) fn stopped(running: Running) -> Arc<Commit> {
     running.stop().drain();
     drained(running)
 }

@@ -1,10 +1,10 @@
 //! A source whose records are written down beforehand, and what they must count to, computed apart from the job.
 
 use super::*;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use stream::{
-    DeadCode, Decode, Event as Counted, PartitionPosition, RawRecord, ReadState, RecordSink, Rejection, SourceIdentity,
-    SourceReader,
+    DeadCode, Decode, Event as Counted, PartitionEnd, PartitionPosition, RawRecord, ReadState, RecordSink, Rejection,
+    SourceIdentity, SourceReader,
 };
 
 /// Records of every partition: `milliseconds key`, or anything else.
@@ -19,6 +19,8 @@ pub(super) struct Script {
     pub(super) asked: Arc<AtomicU64>,
     /// The next times that partitions are asked for, from the lowest bit on: whether there is no leader then.
     pub(super) leaderless: Arc<AtomicU64>,
+    /// While it is so, nothing comes, though there is more; until it is connected to anew.
+    pub(super) stands_still: Arc<AtomicBool>,
 }
 
 /// 2025-10-19T14:00Z.
@@ -33,6 +35,7 @@ impl Script {
             fault_at: None,
             asked: Arc::default(),
             leaderless: Arc::default(),
+            stands_still: Arc::default(),
         }
     }
 
@@ -109,12 +112,16 @@ struct Reading {
     script: Script,
     lanes: Vec<(Arc<str>, i64)>,
     paused: BTreeSet<usize>,
-    told: Vec<(usize, Option<i64>)>,
+    told: Vec<(usize, Option<PartitionEnd>)>,
 }
 
 impl SourceReader for Reading {
     fn read(&mut self, wait: Duration, limit: usize, into: &mut dyn RecordSink) -> Result<ReadState, Fault> {
         let mut any = false;
+        if self.script.stands_still.load(Ordering::SeqCst) {
+            std::thread::sleep(wait);
+            return Ok(ReadState::Waiting);
+        }
         for (partition, (name, offset)) in self.lanes.iter_mut().enumerate() {
             if self.paused.contains(&partition) {
                 continue;
@@ -165,12 +172,18 @@ impl SourceReader for Reading {
 
     fn ask_end(&mut self, partition: usize) -> Result<(), Fault> {
         self.script.asked.fetch_add(1, Ordering::SeqCst);
-        self.told.push((partition, Some(self.script.end(&self.lanes[partition].0))));
+        let end = self.script.end(&self.lanes[partition].0);
+        self.told.push((partition, Some(PartitionEnd { written: end, readable: end })));
         Ok(())
     }
 
-    fn told_ends(&mut self) -> Vec<(usize, Option<i64>)> {
+    fn told_ends(&mut self) -> Vec<(usize, Option<PartitionEnd>)> {
         std::mem::take(&mut self.told)
+    }
+
+    fn renew(&mut self) -> Result<(), Fault> {
+        self.script.stands_still.store(false, Ordering::SeqCst);
+        Ok(())
     }
 
     fn add(&mut self, added: &[PartitionPosition]) -> Result<(), Fault> {

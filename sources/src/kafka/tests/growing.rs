@@ -2,9 +2,10 @@
 
 use super::*;
 use rdkafka::admin::NewPartitions;
+use stream::PartitionEnd;
 
 /// The answer to a question; reading goes on meanwhile.
-fn told(reader: &mut dyn SourceReader, seen: &mut Seen) -> (usize, Option<i64>) {
+pub(super) fn told(reader: &mut dyn SourceReader, seen: &mut Seen) -> (usize, Option<PartitionEnd>) {
     for _ in 0..600 {
         reader.read(Duration::from_millis(50), 100, seen).unwrap();
         if let [told] = reader.told_ends()[..] {
@@ -12,6 +13,10 @@ fn told(reader: &mut dyn SourceReader, seen: &mut Seen) -> (usize, Option<i64>) 
         }
     }
     panic!("no answer came");
+}
+
+pub(super) fn end(written: i64, readable: i64) -> Option<PartitionEnd> {
+    Some(PartitionEnd { written, readable })
 }
 
 #[test]
@@ -23,7 +28,7 @@ fn the_end_asked_for_counts_what_is_not_visible_yet() {
     let mut seen = Seen::default();
     read_until(&mut *reader, &mut seen, &[3]);
     reader.ask_end(0).unwrap();
-    assert_eq!(told(&mut *reader, &mut seen), (0, Some(3)));
+    assert_eq!(told(&mut *reader, &mut seen), (0, end(3, 3)));
     let id = unique("id");
     let transactional = producer(&[("transactional.id", &id)]);
     transactional.init_transactions(WAIT).unwrap();
@@ -31,11 +36,11 @@ fn the_end_asked_for_counts_what_is_not_visible_yet() {
     send(&transactional, &topic, ["open"]);
     assert_eq!(source.partitions().unwrap()[0].end, 3, "nobody can see it");
     reader.ask_end(0).unwrap();
-    assert_eq!(told(&mut *reader, &mut seen), (0, Some(4)));
+    assert_eq!(told(&mut *reader, &mut seen), (0, end(4, 3)), "nobody can read it yet");
     transactional.commit_transaction(WAIT).unwrap();
     read_until(&mut *reader, &mut seen, &[5]);
     reader.ask_end(0).unwrap();
-    assert_eq!(told(&mut *reader, &mut seen), (0, Some(5)));
+    assert_eq!(told(&mut *reader, &mut seen), (0, end(5, 5)));
     assert!(reader.told_ends().is_empty(), "each question has one answer");
 }
 
@@ -99,7 +104,7 @@ fn added_partitions_are_found_and_read_beside_the_others() {
     // Whatever was added is paused, asked about and published like the rest.
     reader.pause(2, true).unwrap();
     reader.ask_end(2).unwrap();
-    assert_eq!(told(&mut *reader, &mut seen[0]), (2, Some(2)));
+    assert_eq!(told(&mut *reader, &mut seen[0]), (2, end(2, 2)));
     assert_eq!(reader.end(2), Some(2));
     reader.publish_progress(&[(0, 4), (2, 2)]).unwrap();
 }
