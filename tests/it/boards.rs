@@ -77,11 +77,8 @@ fn wait_for_answer(url: &str, what: &str, wanted: impl Fn(&Answer) -> bool) -> A
 /// Start the reader alone; its URL.
 fn serve(setup: &Setup) -> (Running, String) {
     let reader = setup.start(&["serve"]);
-    let url = until("the reader listens", LONG, || {
-        let said = reader.stderr();
-        Some(said.lines().find_map(|line| line.strip_prefix("reader: "))?.trim_end_matches('/').to_owned())
-    });
-    (reader, url)
+    let url = until("the reader listens", LONG, || reader.said_after("reader: "));
+    (reader, url.trim_end_matches('/').to_owned())
 }
 
 fn end(process: Running) {

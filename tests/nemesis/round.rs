@@ -203,10 +203,8 @@ fn set(plan: &Plan<'_>, links: BTreeMap<Service, Link>, clock: SystemClock) -> S
 /// A reader alone, over the same links.
 pub(crate) fn serve(setup: &Setup) -> (Running, String) {
     let reader = setup.start(&["serve"]);
-    let url = until("the reader listens", LONG, || {
-        let said = reader.stderr();
-        Some(said.lines().find_map(|line| line.strip_prefix("reader: "))?.trim_end_matches('/').to_owned())
-    });
+    let url = until("the reader listens", LONG, || reader.said_after("reader: "));
+    let url = url.trim_end_matches('/').to_owned();
     (reader, url)
 }
 

@@ -97,6 +97,13 @@ impl Running {
         String::from_utf8_lossy(&fs::read(&self.stderr).unwrap_or_default()).into_owned()
     }
 
+    /// What follows these words in a line that it has said on standard error to its end: a line is written piece by piece.
+    pub fn said_after(&self, words: &str) -> Option<String> {
+        let said = self.stderr();
+        let whole = said.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+        whole.map(str::trim).find_map(|line| line.strip_prefix(words)).map(|rest| rest.trim().to_owned())
+    }
+
     /// `kill -9` to the supervised child, which the parent then starts again. `false`: there was none just now.
     pub fn kill_child(&self) -> bool {
         self.child().is_some_and(|child| signal("KILL", child))

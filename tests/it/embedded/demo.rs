@@ -23,10 +23,8 @@ fn start(folder: &Path, label: &str) -> Running {
 
 /// The reader's URL as the demo itself prints it.
 fn printed(demo: &Running) -> String {
-    until("the demo prints its page", LONG, || {
-        let said = demo.stderr();
-        said.lines().find_map(|line| line.trim().strip_prefix("page ")?.trim().strip_suffix('/').map(str::to_owned))
-    })
+    let page = until("the demo prints its page", LONG, || demo.said_after("page "));
+    page.trim_end_matches('/').to_owned()
 }
 
 fn total(url: &str) -> u64 {
