@@ -8,7 +8,7 @@ use crate::ticker::{Close, Ticker};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use stream::{Clock, DeltaBatch, Epoch, Fault, Grant, PartitionPosition, ReadState, Reader, Report};
+use stream::{Clock, DeltaBatch, Epoch, Fault, Grant, PartitionEnd, PartitionPosition, ReadState, Reader, Report};
 use timely::scheduling::SyncActivator;
 
 /// What a reader's thread tells its worker's source operator.
@@ -97,11 +97,7 @@ impl ReaderThread {
                     match silence.told(index, end) {
                         Verdict::Nothing => {}
                         Verdict::Idle => self.reader.intake.propose_idle(index),
-                        Verdict::StandsStill => {
-                            let (partition, at) = (&self.reader.partitions[index].name, silence.position(index));
-                            tracing::warn!(%partition, at, ?end, "nothing comes of a partition, though there is more to read; connecting anew");
-                            self.reader.source.renew()?;
-                        }
+                        Verdict::StandsStill => return Err(stands_still(&self.reader.partitions[index].name, end)),
                     }
                 }
             }
@@ -177,4 +173,16 @@ impl ReaderThread {
             self.lag.set(&self.reader.partitions[index].name, position, end);
         }
     }
+}
+
+/// Only a start looks whether the log is still the one that was read, so that is what goes on.
+fn stands_still(partition: &str, end: Option<PartitionEnd>) -> Fault {
+    let readable = end.map_or(0, |end| end.readable);
+    Fault::failed(
+        format!("nothing comes of partition {partition}"),
+        format!(
+            "it can be read up to {readable}, and for half a minute its transport has not gone on: it has lost sight of it"
+        ),
+        "nothing, if the job is started again by itself: it goes on where it stood. If this comes back, look at the brokers",
+    )
 }

@@ -1,13 +1,14 @@
 //! When a partition is idle: silence while we read, then an end that was asked for afterwards and equals our position.
 //! Time in which we did not read (gated, paused) is not silence. The committer journals the idleness, or refuses it.
 //! And when a partition stands still: silence, while whoever holds it says again and again that there is more to read. A
-//! transport may lose sight of a partition for good and not know it (librdkafka 2.12: issues 5430 and 5593).
+//! transport may lose sight of a partition for good and not know it (librdkafka 2.12: issues 5430 and 5593); a start finds
+//! it again, and looks whether the log is still the one that was read.
 
 use std::time::Duration;
 use stream::PartitionEnd;
 
-/// Silence beside records that can be read, until the transport is taken to stand still; as long a silence lets the end be
-/// asked for. After each time that this did not help, twice as long: over a slow link a first record may take its time.
+/// Silence beside records that can be read, until the transport is taken to have lost sight of the partition. After as long
+/// a silence whoever holds it is asked, however long it may be silent before it is idle, and when it is idle.
 const STANDS_STILL: Duration = Duration::from_secs(30);
 
 /// What an answer means.
@@ -30,15 +31,13 @@ pub(crate) struct Silence {
 struct Quiet {
     position: i64,
     silent: Duration,
-    /// The end is asked for when it has been silent for so long.
-    due: Duration,
+    /// So much silence lets it be asked about: whether it is idle, and whether it stands still.
+    due: (Duration, Duration),
     question: Question,
-    /// Proposed to be idle; it is not asked about again before its position moves.
+    /// Proposed to be idle; it is not proposed again before its position moves.
     settled: bool,
     /// Silence since it was first said that there is more to read; none if it was not said.
     unread: Option<Duration>,
-    /// So much of it is waited for.
-    patience: Duration,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,57 +52,55 @@ enum Question {
 }
 
 impl Quiet {
-    fn at(position: i64, due: Duration) -> Self {
-        let (silent, question, patience) = (Duration::ZERO, Question::None, STANDS_STILL);
-        Quiet { position, silent, due, question, settled: false, unread: None, patience }
+    fn at(position: i64, timeout: Duration) -> Self {
+        let (silent, due) = (Duration::ZERO, (timeout, STANDS_STILL));
+        Quiet { position, silent, due, question: Question::None, settled: false, unread: None }
     }
 
     /// Something came, or could not have come.
-    fn disturb(&mut self, position: i64, due: Duration) {
-        if self.position != position {
-            (self.settled, self.patience) = (false, STANDS_STILL);
-        }
-        (self.position, self.silent, self.due, self.unread) = (position, Duration::ZERO, due, None);
+    fn disturb(&mut self, position: i64, timeout: Duration) {
+        self.settled &= self.position == position;
+        (self.position, self.silent, self.unread) = (position, Duration::ZERO, None);
+        self.due = (timeout, STANDS_STILL);
         if self.question != Question::None {
             self.question = Question::Outdated;
         }
+    }
+
+    /// Whether it is to be asked about now.
+    fn asks(&mut self, timeout: Duration) -> bool {
+        let may_be_idle = !self.settled && self.silent >= self.due.0;
+        if self.question != Question::None || !(may_be_idle || self.silent >= self.due.1) {
+            return false;
+        }
+        if may_be_idle {
+            self.due.0 = self.silent.saturating_add(timeout);
+        }
+        self.due.1 = self.silent + STANDS_STILL;
+        self.question = Question::Asked { may_be_idle };
+        true
     }
 }
 
 impl Silence {
     pub(crate) fn new(timeout: Duration, positions: &[i64]) -> Self {
-        let mut silence = Silence { timeout, partitions: Vec::new() };
-        silence.watch(positions);
-        silence
-    }
-
-    /// The first question's moment, and the time between two of them.
-    fn every(&self) -> Duration {
-        self.timeout.min(STANDS_STILL)
-    }
-
-    fn watch(&mut self, positions: &[i64]) {
-        let (known, due) = (self.partitions.len(), self.every());
-        self.partitions.extend(positions.iter().skip(known).map(|position| Quiet::at(*position, due)));
+        Silence { timeout, partitions: positions.iter().map(|position| Quiet::at(*position, timeout)).collect() }
     }
 
     /// A read took `spent` and left the partitions at these positions, of which the last may be new. Partitions that have
     /// now been silent for long enough to ask for their end; one question at a time for each.
     pub(crate) fn after_read(&mut self, spent: Duration, positions: &[i64], paused: &[usize]) -> Vec<usize> {
-        self.watch(positions);
-        let (timeout, every, mut quiet) = (self.timeout, self.every(), Vec::new());
+        let (known, timeout) = (self.partitions.len(), self.timeout);
+        self.partitions.extend(positions.iter().skip(known).map(|position| Quiet::at(*position, timeout)));
+        let mut quiet = Vec::new();
         for (index, partition) in self.partitions.iter_mut().enumerate() {
             if positions[index] != partition.position || paused.contains(&index) {
-                partition.disturb(positions[index], every);
+                partition.disturb(positions[index], timeout);
                 continue;
             }
             partition.silent += spent;
             partition.unread = partition.unread.map(|unread| unread + spent);
-            if partition.silent >= partition.due && partition.question == Question::None && !partition.settled {
-                let may_be_idle = partition.silent >= timeout;
-                let next = partition.silent.saturating_add(every);
-                partition.due = if may_be_idle { next } else { next.min(timeout) };
-                partition.question = Question::Asked { may_be_idle };
+            if partition.asks(timeout) {
                 quiet.push(index);
             }
         }
@@ -115,23 +112,17 @@ impl Silence {
         let partition = &mut self.partitions[index];
         let answered = std::mem::replace(&mut partition.question, Question::None);
         let Question::Asked { may_be_idle } = answered else { return Verdict::Nothing };
-        partition.settled |= may_be_idle && end.is_some_and(|end| end.written == partition.position);
-        if partition.settled {
-            return Verdict::Idle;
-        }
         // Whoever does not answer is away, and what is there does not come for that reason.
         let is_more = end.is_some_and(|end| end.readable > partition.position);
         partition.unread = is_more.then(|| partition.unread.unwrap_or_default());
-        if partition.unread.is_none_or(|unread| unread < partition.patience) {
-            return Verdict::Nothing;
+        if partition.unread.is_some_and(|unread| unread >= STANDS_STILL) {
+            return Verdict::StandsStill;
         }
-        (partition.unread, partition.patience) = (None, partition.patience * 2);
-        Verdict::StandsStill
-    }
-
-    /// Where a partition stands.
-    pub(crate) fn position(&self, index: usize) -> i64 {
-        self.partitions[index].position
+        if may_be_idle && end.is_some_and(|end| end.written == partition.position) {
+            partition.settled = true;
+            return Verdict::Idle;
+        }
+        Verdict::Nothing
     }
 }
 
@@ -179,7 +170,7 @@ mod tests {
         assert_eq!(silence.after_read(SECOND, &[5], &[]), [0]);
         assert_eq!(silence.told(0, end(5, 5)), Verdict::Idle);
         for _ in 0..5 {
-            assert!(silence.after_read(SECOND, &[5], &[]).is_empty(), "it is idle: nothing is left to ask");
+            assert!(silence.after_read(SECOND, &[5], &[]).is_empty(), "it is idle: not asked about again so soon");
         }
         assert!(silence.after_read(SECOND, &[6], &[]).is_empty());
         assert_eq!(silence.after_read(SECOND, &[6], &[]), [0]);
@@ -208,49 +199,45 @@ mod tests {
         assert_eq!(silence.after_read(SECOND, &[5, 0], &[]), [0, 1]);
     }
 
-    /// Answers of the same partition, one a second, until it stands still; how many there were.
-    fn answers_until_still(silence: &mut Silence, end: Option<PartitionEnd>) -> u32 {
-        for answers in 1..1000 {
-            assert_eq!(silence.after_read(SECOND, &[5], &[]), [0]);
-            match silence.told(0, end) {
-                Verdict::Nothing => {}
-                Verdict::StandsStill => return answers,
-                Verdict::Idle => panic!("there is more"),
+    /// The same answer whenever it is asked, and when that was.
+    fn heard(silence: &mut Silence, seconds: u32, answer: Option<PartitionEnd>) -> Vec<(u32, Verdict)> {
+        let mut heard = Vec::new();
+        for second in 1..=seconds {
+            if !silence.after_read(SECOND, &[5], &[]).is_empty() {
+                heard.push((second, silence.told(0, answer)));
             }
         }
-        panic!("it is never said");
+        heard
     }
 
     #[test]
-    fn what_can_be_read_and_does_not_come_stands_still_and_is_given_more_time_after_each_try() {
-        let mut silence = Silence::new(SECOND, &[5]);
-        assert_eq!(answers_until_still(&mut silence, end(7, 6)), 31, "30 s after the first that said so");
-        assert_eq!(answers_until_still(&mut silence, end(7, 6)), 61);
-        assert_eq!(answers_until_still(&mut silence, end(7, 6)), 121);
-        // It helped.
-        assert!(silence.after_read(SECOND, &[6], &[]).is_empty());
-        assert!(silence.after_read(SECOND, &[5], &[]).is_empty());
-        assert_eq!(answers_until_still(&mut silence, end(7, 6)), 31);
+    fn what_can_be_read_and_does_not_come_for_thirty_seconds_stands_still() {
+        let heard = heard(&mut Silence::new(SECOND, &[5]), 31, end(7, 6));
+        let (last, before) = heard.split_last().unwrap();
+        assert_eq!((before.len(), *last), (30, (31, Verdict::StandsStill)), "30 s after the first that said so");
+        assert!(before.iter().all(|(_, verdict)| *verdict == Verdict::Nothing));
     }
 
-    /// However long a partition may be silent before it is idle.
+    /// What is lost sight of when nothing is written has more to read one day.
+    #[test]
+    fn an_idle_partition_is_asked_about_still_and_may_stand_still() {
+        let mut silence = Silence::new(10 * SECOND, &[5]);
+        assert_eq!(
+            heard(&mut silence, 70, end(5, 5)),
+            [(10, Verdict::Idle), (40, Verdict::Nothing), (70, Verdict::Nothing)]
+        );
+        assert_eq!(heard(&mut silence, 60, end(9, 9)), [(30, Verdict::Nothing), (60, Verdict::StandsStill)]);
+    }
+
     #[test]
     fn a_long_timeout_asks_earlier_and_is_idle_no_earlier() {
-        let mut silence = Silence::new(75 * SECOND, &[5]);
-        let asked_at = |silence: &mut Silence, answer: Option<PartitionEnd>| {
-            let mut heard = Vec::new();
-            for second in 1..=110 {
-                if !silence.after_read(SECOND, &[5], &[]).is_empty() {
-                    heard.push((second, silence.told(0, answer)));
-                }
-            }
-            heard
-        };
         let nothing = Verdict::Nothing;
-        assert_eq!(asked_at(&mut silence, end(5, 5)), [(30, nothing), (60, nothing), (75, Verdict::Idle)]);
-        let mut silence = Silence::new(75 * SECOND, &[5]);
-        let heard = [(30, nothing), (60, Verdict::StandsStill), (75, nothing), (105, nothing)];
-        assert_eq!(asked_at(&mut silence, end(9, 9)), heard);
+        let idle = heard(&mut Silence::new(75 * SECOND, &[5]), 75, end(5, 5));
+        assert_eq!(idle, [(30, nothing), (60, nothing), (75, Verdict::Idle)]);
+        let unknown = heard(&mut Silence::new(40 * SECOND, &[5]), 110, None);
+        assert_eq!(unknown, [(30, nothing), (40, nothing), (70, nothing), (80, nothing), (110, nothing)]);
+        let stands_still = heard(&mut Silence::new(75 * SECOND, &[5]), 60, end(9, 9));
+        assert_eq!(stands_still, [(30, nothing), (60, Verdict::StandsStill)]);
     }
 
     #[test]

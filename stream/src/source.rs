@@ -47,7 +47,7 @@ pub struct PartitionInfo {
 pub struct PartitionEnd {
     /// The offset after everything that was written, visible or not yet.
     pub written: i64,
-    /// The offset after the last record that its reader can be given now.
+    /// Where its reader would stand with all that can be given to it now; where it stands, if more is on its way to it.
     pub readable: i64,
 }
 
@@ -122,8 +122,8 @@ pub trait SourceReader: Send {
     /// The end of a partition as the transport last told, for lag; none if unknown.
     fn end(&self, partition: usize) -> Option<i64>;
 
-    /// Ask where a partition ends, for the decision that it is idle: nobody may answer from memory, and reading goes on
-    /// meanwhile. The answer comes from [`SourceReader::told_ends`], once; never if this transport cannot tell.
+    /// Ask where a partition ends, for the decisions that it is idle or stands still: nobody may answer from memory, and
+    /// reading goes on meanwhile. The answer comes from [`SourceReader::told_ends`], once; never if this transport cannot tell.
     ///
     /// # Errors
     /// The transport failed.
@@ -134,14 +134,6 @@ pub trait SourceReader: Send {
     /// Answers that have come since the last call: the partition, and where it ends; none if nobody answered in time.
     fn told_ends(&mut self) -> Vec<(usize, Option<PartitionEnd>)> {
         Vec::new()
-    }
-
-    /// Nothing comes of a partition, though there is more to read: connect anew, and go on where each partition stands.
-    ///
-    /// # Errors
-    /// As [`Source::open`].
-    fn renew(&mut self) -> Result<(), Fault> {
-        Ok(())
     }
 
     /// Read these partitions too; their indices follow on those there are.

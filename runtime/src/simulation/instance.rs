@@ -315,7 +315,7 @@ impl Life {
                     self.world.meet("a partition is silent");
                     reader.intake.propose_idle(index);
                 }
-                Verdict::StandsStill => reader.source.renew()?,
+                Verdict::StandsStill => panic!("bug: there is nothing that it could read"),
             }
         }
         Ok(())

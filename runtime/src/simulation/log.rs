@@ -193,14 +193,16 @@ impl SourceReader for Reading {
     fn ask_end(&mut self, partition: usize) -> Result<(), Fault> {
         point();
         let (name, position) = &self.lanes[partition];
+        // No partition is lost sight of here.
+        let position = *position;
         let mut log = self.world.log.lock().expect("never poisoned");
         let end = log.partitions[name].end;
-        if end == *position {
+        if end == position {
             log.silent.insert((name.clone(), end));
         }
         drop(log);
         let is_answered = self.world.fibers.below(4) > 0;
-        self.told.push((partition, is_answered.then_some(PartitionEnd { written: end, readable: end })));
+        self.told.push((partition, is_answered.then_some(PartitionEnd { written: end, readable: position })));
         Ok(())
     }
 

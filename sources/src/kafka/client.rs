@@ -164,6 +164,7 @@ pub(super) fn fault(what: impl Into<String>, error: &KafkaError) -> Fault {
 pub(super) struct Watch {
     away: AtomicBool,
     ends: Mutex<HashMap<i32, i64>>,
+    fetching: Mutex<HashMap<i32, i64>>,
     undelivered: Mutex<Option<KafkaError>>,
     complaint: Mutex<Option<Complaint>>,
 }
@@ -187,6 +188,11 @@ impl Watch {
     /// The end of a partition for a read_committed consumer, as the last statistics told.
     pub(super) fn end(&self, partition: i32) -> Option<i64> {
         self.ends.lock().unwrap_or_else(PoisonError::into_inner).get(&partition).copied()
+    }
+
+    /// Where a partition is going to be fetched on, as the last statistics told.
+    pub(super) fn fetching(&self, partition: i32) -> Option<i64> {
+        self.fetching.lock().unwrap_or_else(PoisonError::into_inner).get(&partition).copied()
     }
 
     /// The last complaint since the last call; that something was refused is not forgotten over what follows from it.
@@ -215,8 +221,13 @@ impl ClientContext for Watch {
 
     fn stats(&self, statistics: Statistics) {
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        let partitions = statistics.topics.into_values().flat_map(|topic| topic.partitions);
-        ends.extend(partitions.map(|(number, told)| (number, told.ls_offset)).filter(|(_, end)| *end >= 0));
+        let mut fetching = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+        for (number, told) in statistics.topics.into_values().flat_map(|topic| topic.partitions) {
+            if told.ls_offset >= 0 {
+                ends.insert(number, told.ls_offset);
+            }
+            fetching.insert(number, told.next_offset);
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

@@ -13,7 +13,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
-use stream::{Bug, Fault, PartitionPosition, RawRecord, ReadState, RecordSink, SourceReader, seeded};
+use stream::{Bug, Fault, PartitionEnd, PartitionPosition, RawRecord, ReadState, RecordSink, SourceReader, seeded};
 
 pub(super) struct KafkaReader {
     settings: KafkaSettings,
@@ -41,7 +41,8 @@ pub(super) struct Lane {
     stop: Option<i64>,
     /// The end as last seen.
     end: i64,
-    paused: bool,
+    /// Where librdkafka was going to fetch on when the end was last told.
+    fetching: Option<i64>,
 }
 
 impl KafkaReader {
@@ -61,6 +62,9 @@ impl KafkaReader {
 
     /// Read these too.
     fn assign(&mut self, lanes: Vec<Lane>) -> Result<(), Fault> {
+        if lanes.is_empty() {
+            return Ok(());
+        }
         let offsets: Vec<(i32, i64)> = lanes.iter().map(|lane| (lane.number, lane.next)).collect();
         for lane in lanes {
             let number = lane.number as usize;
@@ -68,15 +72,7 @@ impl KafkaReader {
             self.lane_of[number] = Some(self.lanes.len());
             self.lanes.push(lane);
         }
-        self.fetch(&offsets)
-    }
-
-    /// Let these partitions be fetched from there on, with the consumer that there is or with a new one.
-    fn fetch(&mut self, offsets: &[(i32, i64)]) -> Result<(), Fault> {
-        if offsets.is_empty() {
-            return Ok(());
-        }
-        let list = self.list(offsets).map_err(|error| client::fault("cannot assign Kafka partitions", &error))?;
+        let list = self.list(&offsets).map_err(|error| client::fault("cannot assign Kafka partitions", &error))?;
         let first = self.link.is_none();
         if first {
             let consumer = consumer(&self.settings)?;
@@ -215,7 +211,7 @@ fn if_gone() -> &'static str {
 impl Lane {
     /// Read on from `next`; the log ends at `end` now.
     pub(super) fn new(number: i32, next: i64, end: i64, stop: Option<i64>) -> Self {
-        Lane { number, next, stop, end, paused: false }
+        Lane { number, next, stop, end, fetching: None }
     }
 
     /// Hand over a message, unless it is beyond where reading stops. False if it is.
@@ -245,6 +241,13 @@ impl Lane {
             headers: &|| message.headers(),
         });
         true
+    }
+
+    /// What was told of the end, of which nothing can be read that librdkafka is still on its way to: it may have gigabytes of aborted
+    /// records to skip, and does not say so. Without its statistics nobody knows.
+    pub(super) fn told(&mut self, end: PartitionEnd, fetching: Option<i64>) -> PartitionEnd {
+        let stands_still = fetching.is_some() && std::mem::replace(&mut self.fetching, fetching) == fetching;
+        PartitionEnd { readable: if stands_still { end.readable } else { self.next }, ..end }
     }
 
     /// The end of the partition was reached at this offset: everything visible before it has been handed over, and what
@@ -291,7 +294,6 @@ impl SourceReader for KafkaReader {
     }
 
     fn pause(&mut self, partition: usize, paused: bool) -> Result<(), Fault> {
-        self.lanes[partition].paused = paused;
         let Some(Link { consumer, .. }) = &self.link else { return Ok(()) };
         let Lane { number, next, .. } = self.lanes[partition];
         let resume = |list: TopicPartitionList| {
@@ -316,20 +318,15 @@ impl SourceReader for KafkaReader {
     }
 
     fn told_ends(&mut self) -> Vec<Told> {
-        self.told.1.try_iter().collect()
-    }
-
-    fn renew(&mut self) -> Result<(), Fault> {
-        if let Some(link) = self.link.take() {
-            // Who has lost sight of a partition may take long to part from it: that is not waited for.
-            let parting = std::thread::Builder::new().name("parting".to_owned()).spawn(move || drop(link));
-            parting
-                .map_err(|error| Fault::failed("cannot start thread parting", error, "check the limits on threads"))?;
-        }
-        let offsets: Vec<(i32, i64)> = self.lanes.iter().map(|lane| (lane.number, lane.next)).collect();
-        self.fetch(&offsets)?;
-        let paused: Vec<usize> = (0..self.lanes.len()).filter(|index| self.lanes[*index].paused).collect();
-        paused.into_iter().try_for_each(|index| self.pause(index, true))
+        let (lanes, link) = (&mut self.lanes, &self.link);
+        let fetching = |number| link.as_ref().and_then(|link| link.consumer.context().fetching(number));
+        let told = self.told.1.try_iter();
+        told.map(|(index, end)| {
+            let lane = &mut lanes[index];
+            let fetching = fetching(lane.number);
+            (index, end.map(|end| lane.told(end, fetching)))
+        })
+        .collect()
     }
 
     fn add(&mut self, added: &[PartitionPosition]) -> Result<(), Fault> {

@@ -3,7 +3,6 @@
 mod ahead;
 mod growing;
 mod pauses;
-mod renewed;
 
 use super::client::{Watch, admin, config};
 use super::topic::{block_on, ensure};

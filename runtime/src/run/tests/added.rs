@@ -9,12 +9,12 @@ fn caught_up(world: &World, workers: usize) -> Running {
     running
 }
 
-pub(super) fn consumed(running: &Running, world: &World) {
+fn consumed(running: &Running, world: &World) {
     let all = || world.script.partitions.lock().unwrap().values().map(|records| records.len() as u64).sum::<u64>();
     until("everything is committed", || running.begun.consumed + running.totals().consumed == all());
 }
 
-pub(super) fn stopped(running: Running) -> Arc<Commit> {
+fn stopped(running: Running) -> Arc<Commit> {
     running.stop().drain();
     drained(running)
 }

@@ -19,7 +19,7 @@ pub(super) struct Script {
     pub(super) asked: Arc<AtomicU64>,
     /// The next times that partitions are asked for, from the lowest bit on: whether there is no leader then.
     pub(super) leaderless: Arc<AtomicU64>,
-    /// While it is so, nothing comes, though there is more; until it is connected to anew.
+    /// While it is so, nothing comes, though there is more.
     pub(super) stands_still: Arc<AtomicBool>,
 }
 
@@ -179,11 +179,6 @@ impl SourceReader for Reading {
 
     fn told_ends(&mut self) -> Vec<(usize, Option<PartitionEnd>)> {
         std::mem::take(&mut self.told)
-    }
-
-    fn renew(&mut self) -> Result<(), Fault> {
-        self.script.stands_still.store(false, Ordering::SeqCst);
-        Ok(())
     }
 
     fn add(&mut self, added: &[PartitionPosition]) -> Result<(), Fault> {

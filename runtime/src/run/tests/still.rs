@@ -1,6 +1,5 @@
 //! A source that gives nothing, though there is more to read.
 
-use super::added::{consumed, stopped};
 use super::*;
 use stream::WallTime;
 
@@ -19,17 +18,17 @@ impl Clock for Fast {
 }
 
 #[test]
-fn a_source_that_stands_still_is_connected_anew_and_everything_is_exact() {
-    let mut world = World { until_end: false, ..World::of(Script::seeded(2, 300, 12)) };
-    world.idle_timeout = Duration::from_secs(3600);
-    let stands_still = world.script.stands_still.clone();
-    stands_still.store(true, Ordering::SeqCst);
+fn a_source_that_stands_still_ends_the_run_and_the_next_one_goes_on() {
+    let world = World { until_end: false, ..World::of(Script::seeded(2, 300, 12)) };
+    world.script.stands_still.store(true, Ordering::SeqCst);
     let mut plan = world.plan(1);
     (plan.clock, plan.epoch_interval) = (Arc::new(Fast::default()), Duration::from_secs(1));
     let running = world.launch(plan);
-    until("it is connected to anew", || !stands_still.load(Ordering::SeqCst));
-    consumed(&running, &world);
-    let last = stopped(running);
-    let expected = recount(&world.script, &[]);
-    world.check(&last, &Expected { watermark: last.watermark.map(EventTime::millis), ..expected });
+    let Some(Event::Failed(fault)) = running.wait(PATIENCE) else { panic!("it goes on and on, and nothing comes") };
+    assert_eq!(fault.exit, stream::Exit::Failed, "{fault}");
+    assert!(fault.to_string().contains("it can be read up to 300"), "{fault}");
+    world.script.stands_still.store(false, Ordering::SeqCst);
+    let world = World { until_end: true, ..world };
+    let last = world.run(1);
+    world.check(&last, &recount(&world.script, &[]));
 }
