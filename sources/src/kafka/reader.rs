@@ -246,6 +246,8 @@ impl Lane {
     /// What was told of the end, of which nothing can be read that librdkafka is still on its way to: it may have gigabytes of aborted
     /// records to skip, and does not say so. Without its statistics nobody knows.
     pub(super) fn told(&mut self, end: PartitionEnd, fetching: Option<i64>) -> PartitionEnd {
+        // Lag is told by it too: what librdkafka has lost sight of it knows no end of.
+        self.end = self.end.max(end.readable);
         let stands_still = fetching.is_some() && std::mem::replace(&mut self.fetching, fetching) == fetching;
         PartitionEnd { readable: if stands_still { end.readable } else { self.next }, ..end }
     }

@@ -75,6 +75,7 @@ fn a_partition_that_the_consumer_has_lost_sight_of_is_told_to_be_readable() {
     assert_eq!(ask(&mut reader, &mut seen), (0, end(6, 3)), "it may be on its way");
     assert_eq!(ask(&mut reader, &mut seen), (0, end(6, 6)), "it is not");
     assert_eq!(ask(&mut reader, &mut seen), (0, end(6, 6)));
+    assert_eq!(reader.end(0), Some(6), "it lags");
 }
 
 #[test]
