@@ -12,7 +12,7 @@ use crate::discovery::Discovery;
 use crate::drift::{Alignment, Drift};
 use crate::follow::FollowDesk;
 use crate::follower_thread::{FollowerThread, Tenure};
-use crate::journal::{Genesis, Journal, JournalSettings, PackedGroup, Recovered, StartOffset};
+use crate::journal::{Genesis, Journal, JournalSettings, PackedGroup, Recovered, StartOffset, Started};
 use crate::lag::Lag;
 use crate::observe::Observer;
 use crate::pipeline::{Pipeline, WorkerKit};
@@ -32,7 +32,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use stream::{
     Assignment, Claim, Clock, Exit, Fault, Follower, Generation, Intake, PartitionInfo, PartitionPosition,
-    PartitionState, Reader, Sequence, Source,
+    PartitionState, Reader, Sequence, Source, SourceIdentity,
 };
 
 /// Tables that lack more records than this many compactions take in are not marked in memory at a start: reading all of
@@ -125,7 +125,7 @@ impl Plan {
                 looked => break looked?,
             }
         };
-        let mut found = self.ask_source(|source| source.partitions())?;
+        let found = self.ask_source(|source| source.partitions())?;
         let genesis = || {
             let offset = |info: &PartitionInfo| {
                 (info.name.clone(), StartOffset { offset: info.start, empty: info.start >= info.end })
@@ -140,6 +140,17 @@ impl Plan {
             })
         };
         let started = journal.start(above, genesis)?;
+        let fence = started.fence();
+        self.take_over_fenced(started, source, found).map_err(|fault| fence.explain(fault))
+    }
+
+    /// What follows the fence, and may be overtaken anywhere.
+    fn take_over_fenced(
+        &mut self,
+        started: Started,
+        source: SourceIdentity,
+        mut found: Vec<PartitionInfo>,
+    ) -> Result<TakenOver, Fault> {
         // Whoever was there between our look and our fence may have accepted another source.
         let renewed = start::check_source(&started.source()?, &source, &self.accepted)?;
         let changed = (started.source()? != source).then_some(source);

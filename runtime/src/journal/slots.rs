@@ -112,10 +112,15 @@ impl Fence {
     pub fn check(&self) -> Result<(), Fault> {
         check_next(&self.objects, self.generation)
     }
+
+    /// What a fault comes of: whoever was overtaken judges by what a newer instance has changed since, so that is why.
+    pub fn explain(&self, fault: Fault) -> Fault {
+        overtaken_or(&self.objects, self.generation, fault)
+    }
 }
 
-/// Reading failed: if a newer instance has taken over, that is why, for it may have deleted what we were reading. Whoever
-/// cannot ask does not know, and says that: a start that is tried again will.
+/// Something failed: if a newer instance has taken over, that is why, for it may have deleted what we were reading, or what
+/// we know a follower by. Whoever cannot ask does not know, and says that: a start that is tried again will.
 pub(super) fn overtaken_or(objects: &Objects, generation: Generation, fault: Fault) -> Fault {
     check_next(objects, generation).err().unwrap_or(fault)
 }

@@ -4,6 +4,7 @@ use super::chain::{self, Put, Record};
 use super::format::{self, Kind, Sealed};
 use super::record::{FIRST, Genesis, Link, Remembered};
 use super::recover::{self, Gathered, Origin};
+use super::slots::Fence;
 use super::store::Objects;
 use super::writer::Writer;
 use super::{Ack, JournalSettings, LoadFrom, Recovered, slots};
@@ -233,6 +234,11 @@ impl Started {
     /// Its hash.
     pub fn hash(&self) -> RecordHash {
         self.tail.opened.hash
+    }
+
+    /// Tells whether a newer instance has taken over.
+    pub fn fence(&self) -> Fence {
+        Fence::new(self.objects.clone(), self.generation)
     }
 
     /// Whether a follower's progress belongs to our chain.

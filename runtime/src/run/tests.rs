@@ -7,6 +7,7 @@ mod double;
 mod full;
 mod gate;
 mod memory;
+mod overtaken;
 mod script;
 mod still;
 

@@ -157,6 +157,7 @@ impl PostgresTables {
     /// See [`Follower::forget`].
     async fn let_go(&self, work: &mut Work<'_>, rows: Forget) -> Result<Option<EventTime>, Failure> {
         let windows = &self.settings.windows;
+        self.owner(work).await?.held_by(self.claimed, self.server.place())?;
         let as_of = work.progress().await?.and_then(|stored| stored.as_of);
         let Some((after, until)) = forget::ends(rows, as_of, self.settings.allowed_lateness) else {
             let mut all = forget::TABLES.map(|table| self.layout.sql(table, None)).to_vec();
@@ -255,14 +256,21 @@ impl PostgresTables {
         Ok(flushed)
     }
 
-    /// What the tables show so far, if a step of this epoch may be written over it. Until the transaction ends nobody
-    /// else may claim or write.
+    /// What the tables show so far, if a step of this epoch may be written over it.
     async fn admitted(
         &self,
         work: &mut Work<'_>,
         commit: &Commit,
         ours: Generation,
     ) -> Result<Option<StoredProgress>, Failure> {
+        let owner = self.owner(work).await?;
+        let stored = work.progress().await?;
+        admit(self.server.place(), owner.generation, stored.as_ref(), ours, self.acknowledged, commit)?;
+        Ok(stored)
+    }
+
+    /// Whose the tables are, if this job may write them. Until the transaction ends that stays so.
+    async fn owner(&self, work: &mut Work<'_>) -> Result<StoredOwner, Failure> {
         let place = self.server.place();
         let owner = match work.owner(true).await {
             Ok(Some(owner)) => owner,
@@ -271,9 +279,7 @@ impl PostgresTables {
             Err(failure) => return Err(failure),
         };
         owner.writable_by(&self.settings.job, place)?;
-        let stored = work.progress().await?;
-        admit(place, owner.generation, stored.as_ref(), ours, self.acknowledged, commit)?;
-        Ok(stored)
+        Ok(owner)
     }
 
     /// Counts in memory, then those from the journal, a stretch of keys at a time.

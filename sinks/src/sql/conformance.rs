@@ -8,7 +8,7 @@ pub(crate) use bench::{ALL_TIME, Bench, Fill, HOUR, MINUTE, TWO, commit, dump, e
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use stream::{
-    Claim, Commit, EventTime, Follower, Generation, Key, PartitionState, Progress, RecordHash, Sequence, Step,
+    Claim, Commit, EventTime, Follower, Forget, Generation, Key, PartitionState, Progress, RecordHash, Sequence, Step,
     WindowState, WindowTotals,
 };
 
@@ -75,6 +75,10 @@ pub(crate) fn an_older_generation_is_fenced(bench: &dyn Bench) {
     new.write(&step(commit(2, 3, None)).rows(HOUR, TWO, &[("a", 5)])).unwrap();
     assert_eq!(exit(old.write(&late)), 4);
     assert_eq!(exit(claim(&mut *old, 1)), 4);
+    // Frozen between its claim and what a person let it do then (`--rebuild-sink`).
+    for rows in [Forget::Everything, Forget::FinalBy(Some(EventTime::from_millis(TWO + 7_200_000)))] {
+        assert_eq!(exit(old.forget(rows)), 4);
+    }
     assert_eq!(bench.query("SELECT song_id, plays FROM {table:song_plays_hour}"), texts(&[&["a", "5"]]));
     // A new incarnation may show what the previous one committed.
     let mut newest = claimed(bench, 3);

@@ -60,6 +60,14 @@ impl StoredOwner {
         ))
     }
 
+    /// Whether nobody newer than `claimed` has claimed these tables.
+    pub(crate) fn held_by(&self, claimed: Option<Generation>, place: &str) -> Result<(), Fault> {
+        match claimed {
+            Some(ours) if self.generation > ours => Err(newer(place, self.generation, ours)),
+            _ => Ok(()),
+        }
+    }
+
     /// There were tables at the claim, and there are none any more.
     pub(crate) fn gone(place: &str) -> Fault {
         Fault::failed(

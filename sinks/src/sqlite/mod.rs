@@ -2,6 +2,7 @@
 
 mod connection;
 mod readings;
+mod statements;
 mod tables;
 mod time;
 mod whole;

@@ -1,6 +1,10 @@
 //! The follower that keeps tables in a SQLite file. One flush is one transaction.
 
 use super::connection::{fault, has_tables, open, open_to_read, probe};
+use super::statements::{
+    DELETE_RANKING, RANK_COUNTS, SWEEP_COUNTS, SWEEP_STATUS, SWEEP_TOP_K, UPSERT, UPSERT_ALL_TIME, UPSERT_JOB,
+    UPSERT_LEDGER, UPSERT_PROGRESS, UPSERT_STATUS,
+};
 use super::time::{instant, text};
 use crate::sql::{
     Counts, Flush, Layout, Migration, SWEEP_ROWS, StatusRow, StoredOwner, StoredProgress, TablesSettings, Written,
@@ -101,6 +105,13 @@ impl SqliteTables {
         Ok(newest)
     }
 
+    /// Whose the tables are, if this job may write them.
+    fn owner(&self, transaction: &Transaction<'_>) -> Result<StoredOwner, Failure> {
+        let owner = stored_owner(&self.layout, transaction)?.ok_or_else(|| StoredOwner::gone(&self.place))?;
+        owner.writable_by(&self.settings.job, &self.place)?;
+        Ok(owner)
+    }
+
     fn flush(
         &self,
         transaction: &Transaction<'_>,
@@ -110,12 +121,9 @@ impl SqliteTables {
     ) -> Result<(Vec<bool>, Written), Failure> {
         FailPoint::FlushBegun.reach()?;
         let commit = &step.commit;
-        let Some(owner) = stored_owner(&self.layout, transaction)? else {
-            return Err(Failure::Fault(StoredOwner::gone(&self.place)));
-        };
+        let owner = self.owner(transaction)?;
         let ours = self.claimed.unwrap_or(commit.generation).max(commit.generation);
         let stored = stored_progress(&self.layout, transaction)?;
-        owner.writable_by(&self.settings.job, &self.place)?;
         admit(&self.place, owner.generation, stored.as_ref(), ours, self.acknowledged, commit)?;
         FailPoint::FlushAdmitted.reach()?;
 
@@ -256,38 +264,6 @@ impl SqliteTables {
     }
 }
 
-const DELETE_RANKING: &str = "DELETE FROM {top_k} WHERE period = ?1 AND region = '' AND start_time = ?2";
-const RANK_COUNTS: &str = "INSERT INTO {top_k}
-    SELECT ?1, '', ?2, ?3, row_number() OVER (ORDER BY {events} DESC, {key}), {key}, {events}
-    FROM (SELECT {key}, {events} FROM {counts} WHERE window_start = ?2 ORDER BY {events} DESC, {key} LIMIT ?4)";
-const UPSERT: &str = "INSERT INTO {counts} (window_start, {key}, {events}) VALUES (?1, ?2, ?3)
-    ON CONFLICT (window_start, {key}) DO UPDATE SET {events} = excluded.{events} WHERE {events} <> excluded.{events}";
-const UPSERT_ALL_TIME: &str = "INSERT INTO {counts} ({key}, {events}) VALUES (?1, ?2)
-    ON CONFLICT ({key}) DO UPDATE SET {events} = excluded.{events} WHERE {events} <> excluded.{events}";
-/// `epoch` says when a row last changed: what a restart says again leaves it alone.
-const UPSERT_STATUS: &str = "INSERT INTO {status} AS stored VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-    ON CONFLICT (\"window\", window_start) DO UPDATE SET window_end = excluded.window_end, state = excluded.state,
-    {events} = excluded.{events}, {keys} = excluded.{keys}, late = excluded.late, epoch = excluded.epoch
-    WHERE stored.window_end <> excluded.window_end OR stored.state <> excluded.state
-    OR stored.{events} <> excluded.{events} OR stored.{keys} <> excluded.{keys} OR stored.late <> excluded.late";
-const UPSERT_LEDGER: &str = "INSERT INTO {ledger} VALUES (?1, ?2, ?3, ?4, ?5)
-    ON CONFLICT (partition) DO UPDATE SET consumed = excluded.consumed, counted = excluded.counted,
-    dead_lettered = excluded.dead_lettered, lost = excluded.lost";
-const UPSERT_PROGRESS: &str = "INSERT INTO {progress} VALUES (0, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-    ON CONFLICT (shard) DO UPDATE SET generation = excluded.generation, epoch = excluded.epoch,
-    top_k_epoch = coalesce(excluded.top_k_epoch, top_k_epoch), commit_hash = excluded.commit_hash,
-    offsets = excluded.offsets, partitions = excluded.partitions, as_of = excluded.as_of,
-    updated_at = excluded.updated_at";
-const UPSERT_JOB: &str = "INSERT INTO {job} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-    ON CONFLICT (job) DO UPDATE SET schema_version = excluded.schema_version, generation = excluded.generation,
-    updated_at = excluded.updated_at, journal = coalesce(excluded.journal, journal)";
-const SWEEP_COUNTS: &str = "DELETE FROM {counts} WHERE (window_start, {key}) IN
-    (SELECT window_start, {key} FROM {counts} WHERE window_start < ?1 ORDER BY window_start, {key} LIMIT ?2)";
-const SWEEP_TOP_K: &str = "DELETE FROM {top_k} WHERE (period, region, start_time, rank) IN
-    (SELECT period, region, start_time, rank FROM {top_k} WHERE period = ?1 AND start_time < ?2 LIMIT ?3)";
-const SWEEP_STATUS: &str = "DELETE FROM {status} WHERE (\"window\", window_start) IN
-    (SELECT \"window\", window_start FROM {status} WHERE \"window\" = ?1 AND window_start < ?2 LIMIT ?3)";
-
 impl Follower for SqliteTables {
     fn name(&self) -> &'static str {
         "sqlite"
@@ -348,6 +324,7 @@ impl Follower for SqliteTables {
 
     fn forget(&mut self, rows: Forget) -> Result<Option<EventTime>, Fault> {
         self.in_transaction(|tables, transaction| {
+            tables.owner(transaction)?.held_by(tables.claimed, &tables.place)?;
             let as_of = stored_progress(&tables.layout, transaction)?.and_then(|stored| stored.as_of);
             let kinds = (0..tables.settings.windows.len() as KindIndex)
                 .filter(|kind| tables.settings.windows.kind(*kind).span != Span::AllTime);
