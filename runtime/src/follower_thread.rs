@@ -130,7 +130,7 @@ pub(crate) struct Tenure {
 impl Tenure {
     /// A follower says that somebody has claimed it after us. Kafka does not say whether he is newer: an instance that was
     /// overtaken while it started claims too. The journal knows.
-    fn judge(&self, fault: Fault, follower: &str) -> Fault {
+    pub(crate) fn judge(&self, fault: Fault, follower: &str) -> Fault {
         if fault.exit != Exit::Fenced {
             return fault;
         }
@@ -138,7 +138,7 @@ impl Tenure {
             Ok(()) => Fault::failed(
                 format!("{follower} was claimed by somebody else, and the journal has no newer instance"),
                 format!("{}: {}", fault.what, fault.why),
-                "nothing: the job starts again and claims it anew; if that goes on, another job has the same job.name",
+                "nothing: the job starts again, as a newer generation; if that goes on, the journal is an older copy, or another job has the same job.name",
             ),
             Err(newer) if newer.exit == Exit::Fenced => fault,
             Err(unknown) => unknown,

@@ -1,7 +1,7 @@
 //! The first half of a start: the source, what followers show, whose turn it is, and where the log lets reading go on.
 
 use super::{FAR_BEHIND, Plan};
-use crate::follower_thread::{Reached, Taken};
+use crate::follower_thread::{Reached, Taken, Tenure};
 use crate::journal::{EpochContent, Genesis, Journal, LoadFrom, Rebuilt, Recovered, Standing, Started, Writer};
 use crate::start::{self, Accepted, Rows};
 use std::collections::BTreeMap;
@@ -163,7 +163,11 @@ impl Plan {
                         hash: Some(ack.hash),
                     })
                 }
-                Err(fault) => return Err(fault),
+                Err(fault) => {
+                    // A sink that knows a newer generation than the journal does is no newer instance: the journal is an older copy.
+                    let tenure = Tenure { claim, fence: started.fence() };
+                    return Err(tenure.judge(fault, follower.name()));
+                }
             };
             FailPoint::ClaimDone.reach()?;
             let mut reached = progress.as_ref().map_or(Sequence(0), |progress| progress.sequence);

@@ -215,7 +215,10 @@ pub(crate) fn check_source(
 ) -> Result<bool, Fault> {
     let name = found.to_string();
     let stray = accepted.source.as_ref().filter(|source| **source != name);
-    if current == found && stray.is_none() {
+    // An id that nobody could tell, and that is known now, makes no other topic.
+    let is_named =
+        current.topic_id.is_empty() && SourceIdentity { topic_id: String::new(), ..found.clone() } == *current;
+    if (current == found || is_named) && stray.is_none() {
         return Ok(false);
     }
     if let (Some(stray), true) = (stray, current == found) {

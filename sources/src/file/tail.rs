@@ -2,13 +2,15 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use stream::{Fault, PartitionEnd, RawRecord, RecordSink};
 
 const BUFFER: usize = 256 << 10;
 /// A line is kept whole whatever its length, up to here: more is no NDJSON file.
 const LONGEST_LINE: u64 = 1 << 30;
+/// So many bytes on either side of the position are compared before a file is read on.
+const LOOK_BACK: u64 = 4096;
 
 pub(super) struct Tail {
     path: PathBuf,
@@ -22,6 +24,8 @@ pub(super) struct Tail {
     /// The length as last seen.
     length: u64,
     at_end: bool,
+    /// What stood around `position` when the end was reached.
+    around: Vec<u8>,
     pub(super) paused: bool,
 }
 
@@ -38,6 +42,7 @@ impl Tail {
             stop,
             length,
             at_end: false,
+            around: Vec::new(),
             paused: false,
         };
         tail.must_reach(length)?;
@@ -98,7 +103,10 @@ impl Tail {
             return Err(fault(&self.path, why));
         }
         self.at_end = true;
-        let Some(stop) = self.stop else { return Ok(false) };
+        let Some(stop) = self.stop else {
+            self.around = self.around(self.reader.get_ref(), self.reached())?;
+            return Ok(false);
+        };
         self.must_reach(self.reached())?;
         let before_stop = (stop - self.position) as usize;
         self.line.truncate(before_stop);
@@ -136,6 +144,7 @@ impl Tail {
         let open = self.reader.get_ref().metadata().map_err(|error| fault(&self.path, error))?;
         self.length = open.len();
         self.must_reach(open.len())?;
+        self.must_go_on(self.reader.get_ref(), self.reached())?;
         self.at_end = false;
         // A file that is gone gets no more lines: what is open stays readable.
         let Ok(there) = fs::metadata(&self.path) else { return Ok(()) };
@@ -143,7 +152,10 @@ impl Tail {
             return Ok(());
         }
         self.must_reach(there.len())?;
-        (self.reader, _) = open_at(&self.path, self.position)?;
+        let (reader, _) = open_at(&self.path, self.position)?;
+        // A line that was not whole was not read.
+        self.must_go_on(reader.get_ref(), self.position)?;
+        self.reader = reader;
         self.line.clear();
         self.length = there.len();
         Ok(())
@@ -161,10 +173,34 @@ impl Tail {
         Err(Fault::refused(
             format!("cannot go on in \"{}\" at byte {}", self.path.display(), self.position),
             format!("the file has {length} bytes now: bytes {length} to {wanted} are missing"),
-            "put the file back as it was; or start a new job (another job.name or job.state)",
+            HINT,
         ))
     }
+
+    /// Another file in the place of this one, or other bytes in it, may be longer than it was. `end`: as far as it must be
+    /// the same.
+    fn must_go_on(&self, file: &File, end: u64) -> Result<(), Fault> {
+        if self.stop.is_some() || self.around.starts_with(&self.around(file, end)?) {
+            return Ok(());
+        }
+        Err(Fault::refused(
+            format!("cannot go on in \"{}\" at byte {}", self.path.display(), self.position),
+            "what stands before it is not what was read there: another file was put in its place, or it was written over",
+            HINT,
+        ))
+    }
+
+    /// Bytes before the position, and up to `end` after it.
+    fn around(&self, file: &File, end: u64) -> Result<Vec<u8>, Fault> {
+        let from = self.position.saturating_sub(LOOK_BACK);
+        let mut bytes = vec![0; (end.min(self.position + LOOK_BACK) - from) as usize];
+        file.read_exact_at(&mut bytes, from).map_err(|error| fault(&self.path, error))?;
+        Ok(bytes)
+    }
 }
+
+const HINT: &str =
+    "put the file back as it was; or start again: the start names what is missing and the flag that goes on without it";
 
 fn open_at(path: &Path, position: u64) -> Result<(BufReader<File>, Metadata), Fault> {
     let mut file = File::open(path).map_err(|error| fault(path, error))?;

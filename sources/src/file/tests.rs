@@ -182,10 +182,36 @@ fn a_replaced_file_goes_on_if_it_reaches_that_far() {
     fs::write(&other, "one\ntwo\n").unwrap();
     fs::rename(&other, &path).unwrap();
     assert_eq!(drain(&mut *reader).values(), ["two"]);
+    // Longer, and another.
+    fs::write(&other, "One\nTwo\nthree\n").unwrap();
+    let before = fs::read(&path).unwrap();
+    fs::rename(&other, &path).unwrap();
+    let refused = |reader: &mut dyn SourceReader| {
+        let fault = reader.read(Duration::ZERO, 10, &mut Seen::default()).unwrap_err();
+        assert_eq!(fault.exit, stream::Exit::Refused);
+        fault.why
+    };
+    assert!(refused(&mut *reader).contains("not what was read there"));
+    fs::write(&path, &before).unwrap();
+    assert_eq!(drain(&mut *reader).values(), [""; 0], "put back");
     fs::write(&other, "new\n").unwrap();
     fs::rename(&other, &path).unwrap();
     let fault = reader.read(Duration::ZERO, 10, &mut Seen::default()).unwrap_err();
     assert!(fault.exit == stream::Exit::Refused && fault.why.contains("bytes 4 to 8"), "{fault}");
+}
+
+#[test]
+fn a_file_that_was_written_over_is_refused_also_if_it_is_longer() {
+    let file = file("one\ntwo\nth");
+    let mut reader = open(&FileSource::new(file.path(), false), 0).unwrap();
+    assert_eq!(drain(&mut *reader).values(), ["one", "two"]);
+    for content in ["six\nten\nelf\n", "one\ntwo\nelf\n"] {
+        fs::write(file.path(), content).unwrap();
+        let fault = reader.read(Duration::ZERO, 10, &mut Seen::default()).unwrap_err();
+        assert!(fault.exit == stream::Exit::Refused && fault.why.contains("written over"), "{fault}");
+    }
+    fs::write(file.path(), "one\ntwo\nthree\n").unwrap();
+    assert_eq!(drain(&mut *reader).values(), ["three"], "put back");
 }
 
 #[test]

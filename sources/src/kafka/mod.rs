@@ -65,6 +65,8 @@ pub struct KafkaSource {
     ends: Arc<Ends>,
     /// Under `until_end`: the partitions when first asked.
     frozen: Mutex<Option<Vec<PartitionInfo>>>,
+    /// The topic's id when last asked for, which a start compares with the journal's.
+    topic_id: Mutex<Option<String>>,
 }
 
 impl KafkaSource {
@@ -76,7 +78,7 @@ impl KafkaSource {
         let config = client::config(&settings.brokers, &settings.properties)?;
         let prober = client::create(&config)?;
         let ends = Arc::new(Ends::new(settings.clone()));
-        Ok(KafkaSource { settings, prober, ends, frozen: Mutex::new(None) })
+        Ok(KafkaSource { settings, prober, ends, frozen: Mutex::new(None), topic_id: Mutex::new(None) })
     }
 
     /// Errors and log lines of the prober, which nobody else takes.
@@ -100,6 +102,31 @@ impl KafkaSource {
         }
         Ok(partitions)
     }
+
+    fn topic_id(&self) -> Result<Option<String>, Fault> {
+        if seeded(Bug::NoTopicId) {
+            return Ok(None);
+        }
+        let KafkaSettings { brokers, topic, .. } = &self.settings;
+        topic_id::describe(self.prober.client(), topic).map_err(|fault| unreachable::named(fault, brokers))
+    }
+
+    /// A topic that is made anew while a job runs is another log: librdkafka goes on in it at the old offset, if it reaches
+    /// that far.
+    fn refuse_another(&self) -> Result<(), Fault> {
+        let begun = self.topic_id.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (Some(begun), Some(found)) = (begun, self.topic_id()?) else { return Ok(()) };
+        if begun == found {
+            return Ok(());
+        }
+        Err(Fault::refused(
+            format!("topic \"{}\" was deleted and made anew while this job read it", self.settings.topic),
+            format!(
+                "its id was {begun} and is {found}, so offsets mean something else; what was read within the last {LOOK_EVERY:?} may be of either"
+            ),
+            "start again: the start names the new source and the flag that goes on with it",
+        ))
+    }
 }
 
 impl Source for KafkaSource {
@@ -113,16 +140,13 @@ impl Source for KafkaSource {
             let hint = format!("check that the brokers {brokers} can be reached");
             return Err(Fault::transient("cannot learn the Kafka cluster's id", "no broker told it in time", hint));
         };
+        let topic_id = self.topic_id()?;
+        self.topic_id.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&topic_id);
         Ok(SourceIdentity {
             kind: "kafka".to_owned(),
             cluster,
             topic: topic.clone(),
-            topic_id: match seeded(Bug::NoTopicId) {
-                false => topic_id::describe(self.prober.client(), topic)
-                    .map_err(|fault| unreachable::named(fault, brokers))?
-                    .unwrap_or_default(),
-                true => String::new(),
-            },
+            topic_id: topic_id.unwrap_or_default(),
         })
     }
 
@@ -162,6 +186,7 @@ impl Source for KafkaSource {
     fn added(&self, known: &BTreeSet<Arc<str>>) -> Result<Vec<PartitionInfo>, Fault> {
         self.drain();
         let KafkaSettings { brokers, topic, .. } = &self.settings;
+        self.refuse_another()?;
         let mut numbers = topic::partitions(&self.prober, topic, brokers)?;
         numbers.retain(|number| !known.contains(number.to_string().as_str()));
         // Whatever `start` says: of a partition that was not there then, everything came after.

@@ -121,7 +121,7 @@ pub(super) fn gone(topic: &str, number: i32, offset: i64, earliest: i64, end: i6
     Some(Fault::refused(
         format!("cannot go on in topic \"{topic}\" partition {number} at offset {offset}"),
         format!("the log holds offsets [{earliest}, {end}): {missing}"),
-        "restore the log; or start a new job (another job.name or job.state), which counts from what is left",
+        "restore the log; or start again: the start names all that is missing and the flag that goes on without it",
     ))
 }
 

@@ -199,6 +199,8 @@ fn another_source_is_refused_also_a_topic_that_was_made_anew() {
         let fault = check_source(&identity("t1"), &identity("t2"), &accepted(wrong)).unwrap_err();
         assert!(fault.hint.contains("'kafka:c:plays:t2'"), "{fault}");
     }
+    assert_eq!(check_source(&identity(""), &identity("t1"), &none), Ok(false), "its id was not known before");
+    assert!(check_source(&identity("t1"), &identity(""), &none).is_err());
     // Once it is journaled the flag is used up.
     assert_eq!(check_source(&identity("t2"), &identity("t2"), &accepted("kafka:c:plays:t2")), Ok(false));
     assert!(check_source(&identity("t3"), &identity("t3"), &accepted("kafka:c:plays:t2")).is_err());

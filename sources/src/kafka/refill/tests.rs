@@ -70,7 +70,7 @@ fn a_log_that_was_filled_again_is_told_and_the_same_one_is_not() {
 }
 
 #[test]
-fn a_marker_or_an_aborted_record_before_the_position_says_nothing() {
+fn behind_a_marker_or_an_aborted_record_the_one_that_was_read_last_is_looked_for() {
     let topic = topic("markers");
     let id = unique("id");
     let transactional = producer(&[("transactional.id", &id)]);
@@ -89,6 +89,7 @@ fn a_marker_or_an_aborted_record_before_the_position_says_nothing() {
     assert_eq!(behind_both.fingerprint, behind_the_marker.fingerprint);
     for offset in [2, 3, 4] {
         open(&topic, &PartitionPosition { offset, ..behind_both.clone() });
+        assert!(is_replaced(&topic, &PartitionPosition { offset, fingerprint: 1, ..behind_both.clone() }));
     }
     // With more behind it, and with an open transaction behind it.
     send(&producer(&[]), &topic, ["y"]);
@@ -100,6 +101,33 @@ fn a_marker_or_an_aborted_record_before_the_position_says_nothing() {
     let wrong = PartitionPosition { fingerprint: 1, ..behind_the_last };
     assert!(is_replaced(&topic, &wrong));
     transactional.abort_transaction(WAIT).unwrap();
+}
+
+/// A producer with transactions leaves a marker before most positions of a job.
+#[test]
+fn a_log_of_transactions_that_was_filled_again_is_told() {
+    let id = unique("id");
+    let transactional = producer(&[("transactional.id", &id)]);
+    transactional.init_transactions(WAIT).unwrap();
+    let transact = |topic: &str, prefix: &str, records: usize, commit: bool| {
+        transactional.begin_transaction().unwrap();
+        send(&transactional, topic, numbered(prefix, records));
+        if commit { transactional.commit_transaction(WAIT) } else { transactional.abort_transaction(WAIT) }.unwrap();
+    };
+    let (read, refilled) = (topic("read"), topic("refilled"));
+    for round in ["a", "b"] {
+        transact(&read, round, 10, true);
+    }
+    // Further back than is looked at first: a large transaction that was aborted.
+    transact(&read, "gone", 700, false);
+    let stood = stand(&read, 22 + 701);
+    open(&read, &stood);
+    for _ in 0..80 {
+        transact(&refilled, "other", 10, true);
+    }
+    for offset in [22, stood.offset] {
+        assert!(is_replaced(&refilled, &PartitionPosition { offset, ..stood.clone() }), "at {offset}");
+    }
 }
 
 #[test]

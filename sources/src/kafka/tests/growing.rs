@@ -1,7 +1,7 @@
 //! Against a real broker: ends asked for beside the reading, and partitions that are added.
 
 use super::*;
-use rdkafka::admin::NewPartitions;
+use rdkafka::admin::{NewPartitions, NewTopic, TopicReplication};
 use stream::PartitionEnd;
 
 /// The answer to a question; reading goes on meanwhile.
@@ -85,6 +85,44 @@ fn a_leader_that_does_not_answer_leaves_the_end_unknown() {
     let mut reader = KafkaReader::open(&away, vec![Lane::new(7, 0, 0, None)], &ends).unwrap();
     reader.ask_end(0).unwrap();
     assert_eq!(told(&mut reader, &mut Seen::default()), (0, None));
+}
+
+/// librdkafka goes on in the new topic at the old offset, if it reaches that far.
+#[test]
+fn a_topic_that_is_made_anew_while_it_is_read_is_refused() {
+    let topic = topic("anew");
+    let source = source(&topic);
+    let begun = source.identity().unwrap();
+    let known: BTreeSet<Arc<str>> = positions(&source).iter().map(|position| position.name.clone()).collect();
+    assert_eq!(source.added(&known), Ok(Vec::new()));
+    let asking = admin(&brokers(), &BTreeMap::new()).unwrap();
+    block_on(asking.delete_topics(&[&topic], &AdminOptions::new())).unwrap()[0].as_ref().unwrap();
+    let create = || {
+        let anew = NewTopic::new(&topic, 1, TopicReplication::Fixed(1));
+        block_on(asking.create_topics([&anew], &AdminOptions::new())).unwrap()[0].is_ok()
+    };
+    assert!(
+        (0..200).any(|_| create() || {
+            std::thread::sleep(Duration::from_millis(50));
+            false
+        }),
+        "it is deleted first"
+    );
+    let fault = (0..200).find_map(|_| match source.added(&known) {
+        Err(fault) if !fault.is_transient() => Some(fault),
+        // A broker may not know it yet, or still the old one.
+        _ => {
+            std::thread::sleep(Duration::from_millis(50));
+            None
+        }
+    });
+    let fault = fault.expect("it has another id");
+    assert!(
+        fault.exit == Exit::Refused && fault.what.contains("made anew") && fault.why.contains(&begun.topic_id),
+        "{fault}"
+    );
+    assert_ne!(source.identity().unwrap(), begun);
+    assert_eq!(source.added(&known), Ok(Vec::new()), "whoever starts again has compared it with the journal");
 }
 
 #[test]
