@@ -233,6 +233,32 @@ impl Assembly {
         Ok(followers)
     }
 
+    /// The tables where readers read, to be looked at only, if the settings name a place of theirs.
+    pub fn reader_tables(&self) -> Option<Result<Box<dyn Follower>, Fault>> {
+        let url = &self.settings.reader_postgres_url;
+        if self.settings.tables != TablesKind::Postgres || url.is_empty() {
+            return None;
+        }
+        let settings = TablesSettings { url: url.clone(), ..self.tables() };
+        Some(PostgresTables::new(settings, self.clock.clone()).map(|tables| Box::new(tables) as _))
+    }
+
+    /// What sources, sinks and stores say of their settings before anything is contacted; every one that refuses them.
+    pub fn refusals(&self) -> Vec<Fault> {
+        let source = match self.settings.source {
+            SourceKind::Generator => None,
+            _ => self.outside_source(true).err(),
+        };
+        let mut refusals: Vec<Fault> = Vec::new();
+        for fault in [source, self.followers().err(), self.stores(false).err()].into_iter().flatten() {
+            // A sink and the store that is read from it say the same.
+            if !refusals.contains(&fault) {
+                refusals.push(fault);
+            }
+        }
+        refusals
+    }
+
     fn tables(&self) -> TablesSettings {
         let settings = &self.settings;
         TablesSettings {

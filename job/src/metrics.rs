@@ -109,7 +109,7 @@ pub const METRICS: &[Metric] = &[
         "topk_follower_written_timestamp_seconds",
         "follower",
         "When a sink last took something.",
-        "time() - topk_follower_written_timestamp_seconds > 60",
+        "topk_follower_epoch{follower!~\"dead_letters.*\"} < scalar(topk_epoch) and time() - topk_follower_written_timestamp_seconds > 60",
     ),
     metric("topk_follower_retries_total", "follower", "Steps that had to be tried again.", ""),
     metric("topk_follower_step_seconds", "follower", "How long a step took.", ""),

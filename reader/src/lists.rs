@@ -161,7 +161,7 @@ impl Shared {
     async fn board(&self, boards: &dyn Boards, window: Window) -> Said<Arc<Shelved>> {
         let key = self.keys.blob(window.id());
         match self.boards_line.ask(|| boards.get(&key)).await.into() {
-            Said::Here(bytes) => self.read(boards.name(), window, bytes).map_or(Said::Nothing, Said::Here),
+            Said::Here(bytes) => self.read(boards.name(), window, bytes),
             Said::Nothing => Said::Nothing,
             Said::Unknown => Said::Unknown,
         }
@@ -266,12 +266,14 @@ impl Shared {
     }
 
     /// A board's list, if its bytes are what its name says; the remembered one if they are the same. A board that cannot
-    /// be read counts as absent: the tables have it.
-    fn read(&self, source: &'static str, window: Window, bytes: Bytes) -> Option<Arc<Shelved>> {
+    /// be read counts as absent: the tables have it. One that is older than what was shown says nothing: the boards were set
+    /// back.
+    fn read(&self, source: &'static str, window: Window, bytes: Bytes) -> Said<Arc<Shelved>> {
         let now = self.clock.monotonic();
-        if let Some(list) = self.shelf.get(window.id()).filter(|list| list.is_of(&bytes)) {
+        let shown = self.shelf.get(window.id());
+        if let Some(list) = shown.as_ref().filter(|list| list.is_of(&bytes)) {
             list.confirm(now);
-            return Some(list);
+            return Said::Here(list.clone());
         }
         let blob = Blob::decode(&bytes, &self.words).and_then(|blob| {
             let start = (window.start != EventTime::MIN).then_some(window.start);
@@ -284,13 +286,16 @@ impl Shared {
         match blob {
             Ok(blob) => {
                 let list = Arc::new(Shelved::from_board(source, listing(blob), bytes, now));
+                if shown.is_some_and(|shown| shown.is_newer_than(&list) && shown.age(now) <= self.limits.last_good) {
+                    return Said::Unknown;
+                }
                 self.shelf.put(window.id(), list.clone());
-                Some(list)
+                Said::Here(list)
             }
             Err(fault) => {
                 tracing::debug!(board = self.keys.blob(window.id()), "{fault}");
                 metrics::counter!("topk_reader_unreadable_boards_total").increment(1);
-                None
+                Said::Nothing
             }
         }
     }

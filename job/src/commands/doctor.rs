@@ -25,6 +25,9 @@ enum Finding {
 
 use Finding::{Bad, Doubtful, Good};
 
+/// Where readers read, if that is another place than where the job writes.
+const READER_TABLES: &str = "reader.postgres_url";
+
 pub(super) fn doctor(arguments: &SettingsArguments) -> Result<ExitCode, Fault> {
     let settings = Settings::read(&super::loaded(arguments)?)?;
     let from = arguments.config.as_ref().map_or("the defaults".to_owned(), |path| path.display().to_string());
@@ -32,36 +35,39 @@ pub(super) fn doctor(arguments: &SettingsArguments) -> Result<ExitCode, Fault> {
     let mut failed = 0;
     let mut tell = |name: &str, findings: Vec<Finding>| {
         for finding in findings {
-            match finding {
-                Good(says) => println!("ok    {name:<18} {says}"),
-                Doubtful(says) => println!("warn  {name:<18} {says}"),
+            super::say(match finding {
+                Good(says) => format!("ok    {name:<18} {says}\n"),
+                Doubtful(says) => format!("warn  {name:<18} {says}\n"),
                 Bad(Fault { what, why, hint, .. }) => {
                     failed += 1;
-                    println!("FAIL  {name:<18} {what}: {why}");
-                    if !hint.is_empty() {
-                        println!("      {:<18} what to do: {hint}", "");
-                    }
+                    let advice = if hint.is_empty() { hint } else { format!("      {:<18} what to do: {hint}\n", "") };
+                    format!("FAIL  {name:<18} {what}: {why}\n{advice}")
                 }
-            }
+            })?;
         }
+        Ok(())
     };
-    tell("settings", vec![Good(from)]);
+    tell("settings", vec![Good(from)])?;
     let (journal, findings) = journal(&assembly);
-    tell("journal", findings);
-    tell("source", source(&assembly, journal.as_ref()));
+    tell("journal", findings)?;
+    tell("source", source(&assembly, journal.as_ref()))?;
     for (name, findings) in followers(&assembly, journal.as_ref()) {
-        tell(name, findings);
+        tell(name, findings)?;
+    }
+    if let Some(looked) = assembly.reader_tables() {
+        let looked = looked.and_then(|mut tables| tables.look());
+        tell(READER_TABLES, vec![looked.map_or_else(Bad, |_| Good("reached".to_owned()))])?;
     }
     let running = running(assembly.settings.local_state());
     for (key, address) in
         [("job.listen", &assembly.settings.listen), ("reader.listen", &assembly.settings.reader_listen)]
     {
-        tell(key, vec![port(address, running.is_some())]);
+        tell(key, vec![port(address, running.is_some())])?;
     }
     if let Some(pid) = running {
         let says =
             format!("process {pid} runs this job: one that starts now takes over, and that one ends with exit 4");
-        tell("running", vec![Doubtful(says)]);
+        tell("running", vec![Doubtful(says)])?;
     }
     match failed {
         0 => Ok(ExitCode::SUCCESS),

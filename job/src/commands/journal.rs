@@ -1,13 +1,13 @@
 //! `topk journal ls|show|check`: what is committed, how large it is, and whether it is whole. Reads only, beside a running
 //! job too.
 
+use super::say;
 use crate::assemble::Assembly;
 use crate::cli::{JournalVerb, SettingsArguments};
 use crate::settings::Settings;
 use crate::shown::{grouped, size};
 use runtime::journal::{Contents, Findings, Journal};
 use serde_json::json;
-use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use stream::{EventTime, Fault, Sequence, WallTime};
 
@@ -16,7 +16,7 @@ pub(super) fn journal(what: &JournalVerb) -> Result<ExitCode, Fault> {
         JournalVerb::Ls { last, all, json, settings } => {
             let (journal, place) = open(settings)?;
             let contents = journal.list(if *all { usize::MAX } else { *last })?.ok_or_else(|| empty(&place))?;
-            say(&if *json { lines(&contents) } else { listing(&contents, &place) })?;
+            say(if *json { lines(&contents) } else { listing(&contents, &place) })?;
         }
         JournalVerb::Show { record, settings } => {
             let (journal, place) = open(settings)?;
@@ -24,7 +24,7 @@ pub(super) fn journal(what: &JournalVerb) -> Result<ExitCode, Fault> {
                 Some(number) => journal.show(Sequence(*number))?.ok_or_else(|| absent(*number, &place))?,
                 None => journal.standing()?.ok_or_else(|| empty(&place))?,
             };
-            say(&format!("{shown:#}\n"))?;
+            say(format!("{shown:#}\n"))?;
         }
         JournalVerb::Check { settings } => return check(settings),
     }
@@ -56,7 +56,7 @@ fn check(arguments: &SettingsArguments) -> Result<ExitCode, Fault> {
     })?;
     bar.finish_and_clear();
     let findings = findings.ok_or_else(|| empty(&place))?;
-    say(&summary(&findings, &place))?;
+    say(summary(&findings, &place))?;
     if findings.wrong.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
@@ -138,14 +138,4 @@ fn absent(record: u64, place: &str) -> Fault {
         "it was not written yet, or compaction has deleted it",
         "topk journal ls --all lists what there is",
     )
-}
-
-fn say(text: &str) -> Result<(), Fault> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        // `| head` has had enough.
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Fault::failed("cannot write the answer", error, "check where standard output goes"))
-        }
-        _ => Ok(()),
-    }
 }

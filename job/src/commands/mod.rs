@@ -14,6 +14,7 @@ mod verify;
 use crate::cli::{Cli, SettingsArguments, Verb};
 use ::config::{Layers, Loaded};
 use clap::CommandFactory;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use stream::Fault;
 
@@ -34,9 +35,22 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode, Fault> {
         Verb::Journal { what } => journal::journal(&what),
         Verb::Config { what } => config::config(&what),
         Verb::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "topk", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "topk", &mut script);
+            say(&script)?;
             Ok(ExitCode::SUCCESS)
         }
+    }
+}
+
+/// An answer, on standard output.
+fn say(text: impl AsRef<[u8]>) -> Result<(), Fault> {
+    match std::io::stdout().write_all(text.as_ref()) {
+        // `| head` has had enough.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Fault::failed("cannot write the answer", error, "check where standard output goes"))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -6,7 +6,6 @@ use crate::settings::DATA;
 use crate::shown::{grouped, printable};
 use serde::Deserialize;
 use serde_json::Value;
-use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -58,13 +57,8 @@ pub(super) fn top(arguments: &TopArguments) -> Result<ExitCode, Fault> {
         () if arguments.csv => csv(&list),
         () => table(&list),
     };
-    match std::io::stdout().write_all(shown.as_bytes()) {
-        // `| head` has had enough.
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Fault::failed("cannot write the list", error, "check where standard output goes"))
-        }
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    super::say(shown)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn running_reader(state: &Path) -> Result<String, Fault> {
@@ -91,8 +85,12 @@ fn ask(reader: &str, arguments: &TopArguments) -> Result<String, Fault> {
     };
     let mut response = request.call().map_err(away)?;
     let status = response.status();
+    let age = response.headers().get("age").and_then(|age| age.to_str().ok()).map(str::to_owned);
     let text = response.body_mut().read_to_string().map_err(away)?;
     if status.is_success() {
+        if let Some(age) = age {
+            eprintln!("the stores do not answer, or are behind: this list is {} s old", printable(&age));
+        }
         return Ok(text);
     }
     let problem: Value = serde_json::from_str(&text).unwrap_or_default();

@@ -1,5 +1,5 @@
 //! Which window `current` and `closed` mean: the boards' pointer, else what the tables say, else what was last said. It never
-//! goes back because the tables are behind the boards.
+//! goes back because the tables are behind the boards, or the boards were set back.
 
 use super::{Said, Shared, away};
 use crate::problem::Problem;
@@ -44,11 +44,14 @@ impl Shared {
             name = boards.name();
             said = self.boards_line.ask(|| boards.pointer(&key)).await.into();
             if let Said::Here(start) = &said {
-                if let Some(window) = self.named(which.0, start) {
-                    return Ok((self.remember(which, Some(window), name, false, now), None));
-                }
-                tracing::debug!(pointer = key, "the pointer names no window");
-                said = Said::Nothing;
+                said = match self.named(which.0, start) {
+                    Some(window) if self.is_set_back(which, window, now) => Said::Unknown,
+                    Some(window) => return Ok((self.remember(which, Some(window), name, false, now), None)),
+                    None => {
+                        tracing::debug!(pointer = key, "the pointer names no window");
+                        Said::Nothing
+                    }
+                };
             }
         }
         if let Some(tables) = self.stores.tables.clone() {
@@ -89,6 +92,15 @@ impl Shared {
             return Some(*shown);
         }
         Some(self.remember(which, window, tables.name(), true, now))
+    }
+
+    /// Whether the boards name an earlier window than was shown not long ago.
+    fn is_set_back(&self, which: Which, named: Window, now: Duration) -> bool {
+        let shown = self.held_pointers().get(&which).copied();
+        shown.is_some_and(|shown| {
+            shown.window.is_some_and(|shown| shown.start > named.start)
+                && now.saturating_sub(shown.seen) <= self.limits.last_good
+        })
     }
 
     /// What the tables said of it a moment ago.

@@ -1,6 +1,7 @@
 //! The reader from outside, over stores that answer, lack, lie, fail or hang.
 
 use crate::fakes::{FakeBoards, FakeTables, Mood, Opened, ask, listing, open, window};
+use crate::stores::Listing;
 use axum::http::Method;
 use serde_json::{Value, json};
 use stream::WindowState::{Closed, Final, Open};
@@ -230,7 +231,8 @@ async fn an_unchanged_list_is_304_and_a_changed_one_is_not() {
     newer.epoch = Some(stream::Sequence(99));
     reader.boards.as_ref().unwrap().put(now, &newer);
     assert_eq!(ask(&reader, path).await.header("etag"), tag);
-    reader.boards.as_ref().unwrap().put(now, &listing(Closed, &items));
+    let newest = Listing { epoch: Some(stream::Sequence(100)), ..listing(Closed, &items) };
+    reader.boards.as_ref().unwrap().put(now, &newest);
     let closed = ask(&reader, path).await.header("etag").to_owned();
     assert_ne!(closed, tag);
     reader.boards.as_ref().unwrap().put(window("hour", "2025-10-19T13:05:00Z"), &listing(Closed, &[("s3", 1)]));

@@ -3,16 +3,33 @@
 use super::client::{self, DEADLINE, Watch, fault};
 use super::{KafkaSettings, KafkaStart};
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::HashMap;
+use std::time::Duration;
 use stream::{Fault, PartitionInfo, PartitionPosition};
 
 /// The first offset, and the one after the last that a read_committed consumer can see: the last stable offset, as
-/// librdkafka asks with the isolation level of its client.
+/// librdkafka asks with the isolation level of its client. A broker may not know yet of a topic that was just made, or
+/// that another broker has told: it is asked again for a while.
 pub(super) fn bounds(prober: &BaseConsumer<Watch>, topic: &str, number: i32) -> Result<(i64, i64), Fault> {
-    let bounds = prober.fetch_watermarks(topic, number, DEADLINE);
-    bounds.map_err(|error| fault(format!("cannot ask for the offsets of topic \"{topic}\" partition {number}"), &error))
+    let mut unknown = 0;
+    loop {
+        match prober.fetch_watermarks(topic, number, DEADLINE) {
+            Err(error) if error.rdkafka_error_code() == Some(Code::UnknownPartition) && unknown < UNKNOWN_AT_MOST => {
+                unknown += 1;
+                std::thread::sleep(AGAIN);
+            }
+            answer => {
+                let what = || format!("cannot ask for the offsets of topic \"{topic}\" partition {number}");
+                return answer.map_err(|error| fault(what(), &error));
+            }
+        }
+    }
 }
+
+const AGAIN: Duration = Duration::from_millis(100);
+const UNKNOWN_AT_MOST: u32 = 50;
 
 /// What each partition holds, and where the configured start is in it.
 pub(super) fn partitions(

@@ -64,6 +64,9 @@ fn services_are_asked_and_those_that_are_away_are_named() {
         assert!(said.contains(&format!("FAIL  {name}")), "{name} is away:\n{said}");
     }
     assert!(said.matches("what to do:").count() >= 3, "{said}");
+    let reader = ["doctor", "--set", "reader.postgres_url=postgres://127.0.0.1:1/topk?connect_timeout=1"];
+    let said = setup.topk(&reader).expect_code(1).stdout;
+    assert!(said.contains("FAIL  reader.postgres_url") && said.contains("ok    postgres"), "{said}");
     setup.generate(&["--kafka", "--count", "100", "--partitions", "2"]).expect_code(0);
     let there = setup.topk(&["doctor"]).expect_code(0).stdout;
     assert!(there.contains("2 partitions, 100 offsets to read"), "{there}");

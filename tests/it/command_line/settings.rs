@@ -67,6 +67,33 @@ fn what_is_built_later_is_refused_by_name() {
     }
 }
 
+/// What a sink or a source refuses when a job starts, before that.
+#[test]
+fn a_check_asks_sources_and_sinks_what_they_think_of_their_settings() {
+    let folder = folder();
+    let check = |sets: &[&str]| {
+        let sets = sets.iter().flat_map(|set| ["--set", set]);
+        topk_in(folder.path(), &["config", "check"].into_iter().chain(sets).collect::<Vec<_>>())
+    };
+    let kafka = "source.kind=kafka";
+    let postgres = "sink.tables=postgres";
+    let wrong: [(&[&str], &[&str]); 5] = [
+        (&[postgres, "sink.postgres.url=mysql://x/y"], &["sink.postgres.url"]),
+        (&[postgres, "sink.postgres.url=postgres://x/y?sslmode=foo"], &["sslmode"]),
+        (&["sink.board=redis", "sink.redis.url=http://x"], &["sink.redis.url"]),
+        (&[kafka, "source.kafka.properties={\"acks\"=\"1\"}"], &["acks"]),
+        (
+            &[kafka, postgres, "sink.postgres.url=mysql://x/y", "source.kafka.properties={\"frob.nicate\"=\"1\"}"],
+            &["frob.nicate", "sink.postgres.url"],
+        ),
+    ];
+    for (sets, parts) in wrong {
+        let said = check(sets).expect_code(2).stderr;
+        assert!(parts.iter().all(|part| said.contains(part)), "{sets:?}:\n{said}");
+    }
+    check(&[kafka, postgres, "sink.postgres.url=postgres://x/y"]).expect_code(0);
+}
+
 /// The tests' binary speaks to S3 and to no other bucket.
 #[test]
 fn a_bucket_without_its_feature_is_refused_by_the_features_name() {

@@ -1,7 +1,6 @@
 //! When boards are missing, or no store answers: who is asked how often, what goes back, and what is shown instead.
 
 use super::*;
-use crate::stores::Listing;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -180,6 +179,39 @@ async fn what_was_shown_is_not_taken_back_by_tables_that_are_behind() {
     reader.clock.advance(Duration::from_secs(3601));
     let answer = ask(&reader, &paths[0]).await;
     assert_eq!((answer.header("age"), &answer.json()["meta"]["source"]), ("", &json!("sqlite")));
+}
+
+/// A Redis that was started with an old file, until the job has written again: it names an earlier window, and its lists are
+/// of earlier epochs.
+#[tokio::test]
+async fn what_was_shown_is_not_taken_back_by_boards_that_were_set_back() {
+    let old = Listing { epoch: Some(stream::Sequence(9)), ..listing(Open, &[("t1", 2)]) };
+    let new = Listing { epoch: Some(stream::Sequence(20)), ..listing(Open, &[("t1", 5)]) };
+    for with_tables in [true, false] {
+        let reader = open(Some(boards()), with_tables.then(|| tables(&[(NOW, new.clone()), (BEFORE, new.clone())])));
+        let boards = reader.boards.clone().unwrap();
+        boards.put(window("hour", NOW), &new);
+        boards.point("current", window("hour", NOW));
+        let shown = ask(&reader, "/v1/top?window=hour").await;
+        assert_eq!((shown.header("age"), &shown.json()["items"][0]["plays"]), ("", &json!(5)));
+        boards.put(window("hour", NOW), &old);
+        boards.put(window("hour", BEFORE), &old);
+        boards.point("current", window("hour", BEFORE));
+        reader.clock.advance(Duration::from_secs(3));
+        for path in ["/v1/top?window=hour".to_owned(), at(NOW)] {
+            let answer = ask(&reader, &path).await;
+            assert_eq!(answer.json()["meta"]["window_start"], shown.json()["meta"]["window_start"], "{path}");
+            assert_eq!(answer.json()["items"][0]["plays"], json!(5), "{path}");
+            assert_eq!(answer.header("age"), if with_tables { "" } else { "3" }, "{path}");
+        }
+        // The job has written again.
+        let newer = Listing { epoch: Some(stream::Sequence(21)), ..listing(Open, &[("t1", 6)]) };
+        boards.put(window("hour", NOW), &newer);
+        boards.point("current", window("hour", NOW));
+        let answer = ask(&reader, "/v1/top?window=hour").await;
+        assert_eq!((answer.header("age"), &answer.json()["items"][0]["plays"]), ("", &json!(6)));
+        assert_eq!(answer.json()["meta"]["source"], "memory");
+    }
 }
 
 #[tokio::test(start_paused = true)]
