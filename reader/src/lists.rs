@@ -19,7 +19,7 @@ use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use stream::{Blob, BoardKeys, Clock, EventTime, Fault, Span, Vocabulary, Window, WindowId, Windows};
+use stream::{Blob, BoardKeys, Clock, EventTime, Fault, Span, Vocabulary, Window, WindowId, WindowState, Windows};
 
 mod pointers;
 
@@ -266,8 +266,8 @@ impl Shared {
     }
 
     /// A board's list, if its bytes are what its name says; the remembered one if they are the same. A board that cannot
-    /// be read counts as absent: the tables have it. One that is older than what was shown says nothing: the boards were set
-    /// back.
+    /// be read counts as absent: the tables have it. One that is older than what was shown says nothing, unless it is final: the
+    /// boards were set back.
     fn read(&self, source: &'static str, window: Window, bytes: Bytes) -> Said<Arc<Shelved>> {
         let now = self.clock.monotonic();
         let shown = self.shelf.get(window.id());
@@ -285,8 +285,11 @@ impl Shared {
         });
         match blob {
             Ok(blob) => {
+                let is_final = blob.state == WindowState::Final;
                 let list = Arc::new(Shelved::from_board(source, listing(blob), bytes, now));
-                if shown.is_some_and(|shown| shown.is_newer_than(&list) && shown.age(now) <= self.limits.last_good) {
+                if !is_final
+                    && shown.is_some_and(|shown| shown.is_newer_than(&list) && shown.age(now) <= self.limits.last_good)
+                {
                     return Said::Unknown;
                 }
                 self.shelf.put(window.id(), list.clone());

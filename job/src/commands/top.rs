@@ -85,7 +85,9 @@ fn ask(reader: &str, arguments: &TopArguments) -> Result<String, Fault> {
     };
     let mut response = request.call().map_err(away)?;
     let status = response.status();
-    let age = response.headers().get("age").and_then(|age| age.to_str().ok()).map(str::to_owned);
+    // A cache on the way tells an age too, and no warning.
+    let is_stale = response.headers().contains_key("warning");
+    let age = response.headers().get("age").filter(|_| is_stale).and_then(|age| age.to_str().ok()).map(str::to_owned);
     let text = response.body_mut().read_to_string().map_err(away)?;
     if status.is_success() {
         if let Some(age) = age {

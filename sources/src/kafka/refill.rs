@@ -6,6 +6,7 @@
 
 use super::KafkaSettings;
 use super::client::{self, DEADLINE, Watch};
+use super::offsets;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
@@ -69,8 +70,7 @@ fn look(settings: &KafkaSettings, asked: &mut BTreeMap<i32, Asked>, back: i64) -
     if back > LOOK_BACK[0] {
         let numbers: Vec<i32> = asked.keys().copied().collect();
         for number in numbers {
-            let bounds = consumer.fetch_watermarks(topic, number, DEADLINE);
-            let (earliest, _) = bounds.map_err(|error| client::fault(what(), &error))?;
+            let (earliest, _) = offsets::bounds(&consumer, topic, number)?;
             if earliest >= asked[&number].position {
                 asked.remove(&number);
             }

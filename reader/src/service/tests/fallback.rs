@@ -204,6 +204,15 @@ async fn what_was_shown_is_not_taken_back_by_boards_that_were_set_back() {
             assert_eq!(answer.json()["items"][0]["plays"], json!(5), "{path}");
             assert_eq!(answer.header("age"), if with_tables { "" } else { "3" }, "{path}");
         }
+        // What is final cannot be older: two readers may have put it back as of different epochs.
+        boards.put(
+            window("hour", BEFORE),
+            &Listing { epoch: Some(stream::Sequence(30)), ..listing(Closed, &[("t1", 4)]) },
+        );
+        ask(&reader, &at(BEFORE)).await;
+        boards.put(window("hour", BEFORE), &Listing { state: Some(Final), ..old.clone() });
+        assert_eq!(ask(&reader, &at(BEFORE)).await.json()["meta"]["source"], "memory");
+        assert_eq!(ask(&reader, &at(BEFORE)).await.json()["meta"]["epoch"], json!(9));
         // The job has written again.
         let newer = Listing { epoch: Some(stream::Sequence(21)), ..listing(Open, &[("t1", 6)]) };
         boards.put(window("hour", NOW), &newer);
